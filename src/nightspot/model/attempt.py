@@ -1,0 +1,90 @@
+"""An Attempt: one launch within a Run, on one Pool, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Phase(str, Enum):
+    """Where an Attempt stands. UNKNOWN is out of sight, not dead."""
+
+    REQUESTED = "requested"
+    QUEUED = "queued"
+    BOOTING = "booting"
+    READY = "ready"
+    TRAINING = "training"
+    STOPPING = "stopping"
+    UNKNOWN = "unknown"
+    ENDED = "ended"
+
+
+class Role(str, Enum):
+    """One Attempt trains. A PROBE holds a place and waits for `go`."""
+
+    TRAIN = "train"
+    PROBE = "probe"
+
+
+class AttemptOutcome(str, Enum):
+    """How an Attempt ended. RELEASED: we let it go. CANCELLED: the user did. LOST: nobody can say."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    NO_CAPACITY = "no-capacity"
+    FAILED = "failed"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class RunOutcome(str, Enum):
+    """How a Run ended. Late is a flag beside it."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    NO_CAPACITY = "no-capacity"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the Journal knows of one Attempt.
+
+    `seen` is False while the launch is only an intent. `units_start`: units durable when it was launched.
+    `trained_from_utc` is when its first unit of work began. A live Attempt has no outcome.
+    """
+
+    number: int
+    token: str
+    pool_id: str
+    role: Role
+    requested_utc: float
+    not_after_utc: float
+    units_start: float
+    seen: bool = False
+    handle: str = ""
+    phase: Phase = Phase.REQUESTED
+    phase_utc: float = 0.0
+    phase_before_unknown: Phase | None = None
+    incarnation: int = 1
+    trained_from_utc: float | None = None
+    trained_from_units: float = 0.0
+    notice_utc: float | None = None
+    told: str | None = None
+    told_utc: float = 0.0
+    save_asked_utc: float | None = None
+    outcome: AttemptOutcome | None = None
+    ended_utc: float | None = None
+    units_done: float = 0.0
+    billable_s: float = 0.0
+    cost_usd: float = 0.0
+    artifact_sha256: str | None = None
+    exit_code: int | None = None
+    detail: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still bill: launched or about to be, and not known to have ended."""
+        return self.outcome is None

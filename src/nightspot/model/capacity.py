@@ -1,0 +1,93 @@
+"""Where a Job may be trained: Pools, what they are seen to offer, and how long they take for what.
+
+All times are market time, seconds since the epoch; all spans are market seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Mapping
+
+
+class Market(str, Enum):
+    """How capacity is bought."""
+
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+
+
+class Sight(str, Enum):
+    """What is known of a Pool's capacity. UNKNOWN is not DOWN."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a Pool takes, conservatively.
+
+    `lead_s`: from the request to the first unit of work. `stop_s`: from being told to stop until it is confirmed ended.
+    `refusal_s`: until a request without capacity is known to be one. `save_s`: one checkpoint.
+    """
+
+    lead_s: float
+    stop_s: float = 0.0
+    refusal_s: float = 0.0
+    save_s: float = 0.0
+
+    def at_least(self, other: Bounds) -> Bounds:
+        """The longer of the two, span by span."""
+        return Bounds(
+            max(self.lead_s, other.lead_s),
+            max(self.stop_s, other.stop_s),
+            max(self.refusal_s, other.refusal_s),
+            max(self.save_s, other.save_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Backend x place x instance type x Market: one thing that can be asked for.
+
+    `price_usd_per_hour` is for the whole Attempt, all its instances. `speed` is work seconds done in one second.
+    `bounds` is None where neither the job file nor a measurement gives any: the guard does not count such a Pool.
+    `options` are the backend's own settings, already checked.
+    """
+
+    id: str
+    backend: str
+    market: Market
+    price_usd_per_hour: float
+    instance_type: str = ""
+    place: str = ""
+    speed: float = 1.0
+    world_size: int = 1
+    bounds: Bounds | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is seen of one Pool, and since when it has been so."""
+
+    pool_id: str
+    seen: Sight
+    since_utc: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a backend can do with a Pool. The loop and the policies read this, never a backend's name.
+
+    `assured_s`: capacity seen UP at a wake is not taken for that long. Nobody sells that; a backtest on ticks has it.
+    """
+
+    queues: bool = False
+    restarts_inside: bool = False
+    control: bool = True
+    beside: bool = False
+    visibility_lag_s: float = 0.0
+    assured_s: float = 0.0

@@ -1,0 +1,334 @@
+"""The state of a Run is a fold over its Events: `apply(state, event) -> state`, and nothing else changes it.
+
+The idea of a pure state machine with the world outside is dask's worker state machine and TigerBeetle's; the words are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Callable, Iterable, Mapping
+
+from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
+from nightspot.model.capacity import Bounds, Offer, Sight
+from nightspot.model.events import (
+    AttemptEnded,
+    AttemptSeen,
+    CheckpointSeen,
+    DecisionChanged,
+    Event,
+    InterruptionSeen,
+    LaunchRefused,
+    LaunchRequested,
+    Limit,
+    LimitHit,
+    OfferChanged,
+    PhaseChanged,
+    RefusalReason,
+    RunClosed,
+    RunOpened,
+    SightLost,
+    SightRegained,
+    Told,
+    UserAsked,
+    Warned,
+)
+from nightspot.model.decision import Decision
+from nightspot.model.job import Job
+
+NOTHING = Decision((), 0.0, "nothing decided yet")
+# A measured unit must be this much slower than planned before the plan changes: timer noise is not news.
+SLOWER_BY = 1.02
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything the loop knows of one Run.
+
+    `durable_units`: work that would survive anything now. `failures`: failed Attempts since the last new Checkpoint.
+    `refused_utc`: when each Pool last refused a launch.
+    """
+
+    run_id: str
+    nonce: str
+    job: Job
+    opened_utc: float
+    start_utc: float
+    deadline_utc: float
+    anchor_real_utc: float
+    bounds: Mapping[str, Bounds]
+    unit_s: float
+    seq: int = 1
+    decision: Decision = NOTHING
+    attempts: tuple[Attempt, ...] = ()
+    offers: Mapping[str, Offer] = field(default_factory=lambda: MappingProxyType({}))
+    refused_utc: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    durable_units: float = 0.0
+    durable_utc: float | None = None
+    durable_digest: str = ""
+    failures: int = 0
+    on_demand_asked_utc: float | None = None
+    asked: str | None = None
+    limits_hit: frozenset[Limit] = frozenset()
+    told: frozenset[str] = frozenset()
+    completed: bool = False
+    outcome: RunOutcome | None = None
+    late: bool = False
+    closed_utc: float | None = None
+    why: str = ""
+
+    @property
+    def live(self) -> tuple[Attempt, ...]:
+        """Attempts that may bill: intents, and all that are not confirmed ended."""
+        return tuple([a for a in self.attempts if a.outcome is None])
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of work at speed 1 that are not durable yet."""
+        return max(0.0, self.job.work.units - self.durable_units) * self.unit_s
+
+    @property
+    def spent_usd(self) -> float:
+        """Cost of the Attempts that have ended."""
+        return sum([a.cost_usd for a in self.attempts])
+
+    def attempt(self, number: int) -> Attempt:
+        """The Attempt of that number (they count from 1)."""
+        return self.attempts[number - 1]
+
+
+def open_run(event: RunOpened) -> RunState:
+    """The state right after a night began."""
+    return RunState(
+        run_id=event.run_id,
+        nonce=event.nonce,
+        job=event.job,
+        opened_utc=event.at_utc,
+        start_utc=event.start_utc,
+        deadline_utc=event.deadline_utc,
+        anchor_real_utc=event.anchor_real_utc,
+        bounds=event.bounds,
+        unit_s=event.job.work.unit_s,
+    )
+
+
+def apply(state: RunState, event: Event) -> RunState:
+    """The state after one more Event. Raises ValueError for a second RunOpened, or any change of a closed Run's outcome."""
+    if state.outcome is not None and not isinstance(event, (Told, Warned)):
+        raise ValueError(f"run {state.run_id} is closed; {type(event).__name__} comes too late")
+    return _APPLY[type(event)](state, event)
+
+
+def replay(events: Iterable[Event]) -> RunState:
+    """Fold a whole Journal. Raises ValueError where it does not begin with RunOpened."""
+    stream = iter(events)
+    first = next(stream, None)
+    if not isinstance(first, RunOpened):
+        raise ValueError("a journal begins with RunOpened")
+    state = open_run(first)
+    for event in stream:
+        state = apply(state, event)
+    return state
+
+
+def _opened(state: RunState, _event: RunOpened) -> RunState:
+    raise ValueError(f"run {state.run_id} was opened twice")
+
+
+def _offer(state: RunState, event: OfferChanged) -> RunState:
+    offers = dict(state.offers)
+    offers[event.pool_id] = Offer(event.pool_id, event.seen, event.at_utc)
+    return replace(state, seq=state.seq + 1, offers=offers)
+
+
+def _decision(state: RunState, event: DecisionChanged) -> RunState:
+    return replace(state, seq=state.seq + 1, decision=Decision(event.wants, event.at_utc, event.why, event.by))
+
+
+def _requested(state: RunState, event: LaunchRequested) -> RunState:
+    attempt = Attempt(
+        number=event.number,
+        token=event.token,
+        pool_id=event.pool_id,
+        role=event.role,
+        requested_utc=event.at_utc,
+        not_after_utc=event.not_after_utc,
+        units_start=state.durable_units,
+        units_done=state.durable_units,
+        phase_utc=event.at_utc,
+    )
+    return replace(state, seq=state.seq + 1, attempts=(*state.attempts, attempt))
+
+
+def _refused(state: RunState, event: LaunchRefused) -> RunState:
+    refused = dict(state.refused_utc)
+    refused[state.attempt(event.number).pool_id] = event.at_utc
+    state = replace(state, refused_utc=refused)
+    outcome = AttemptOutcome.LOST if event.reason is RefusalReason.ABSENT else AttemptOutcome.NO_CAPACITY
+    if event.reason in (RefusalReason.INVALID, RefusalReason.QUOTA, RefusalReason.INTERNAL):
+        outcome = AttemptOutcome.FAILED
+    detail = event.message or event.reason.value
+    return _change(
+        state,
+        event.number,
+        outcome=outcome,
+        phase=Phase.ENDED,
+        phase_utc=event.at_utc,
+        ended_utc=event.at_utc,
+        detail=detail,
+    )
+
+
+def _seen(state: RunState, event: AttemptSeen) -> RunState:
+    return _change(state, event.number, seen=True, handle=event.handle)
+
+
+def _phase(state: RunState, event: PhaseChanged) -> RunState:
+    attempt = state.attempt(event.number)
+    change: dict[str, Any] = {
+        "phase": event.phase,
+        "phase_utc": event.at_utc,
+        "incarnation": event.incarnation,
+    }
+    if event.phase is Phase.TRAINING and (
+        attempt.trained_from_utc is None or event.incarnation > attempt.incarnation
+    ):
+        change |= {
+            "trained_from_utc": event.at_utc,
+            "trained_from_units": event.units_done,
+            "units_done": event.units_done,
+        }
+        state = _learn_lead(state, attempt, event.at_utc)
+    return _change(state, event.number, **change)
+
+
+def _learn_lead(state: RunState, attempt: Attempt, at_utc: float) -> RunState:
+    """A start-up slower than its bound is the new bound for the rest of the night."""
+    bounds = state.bounds.get(attempt.pool_id)
+    took_s = at_utc - attempt.requested_utc
+    if attempt.incarnation > 1 or bounds is None or took_s <= bounds.lead_s:
+        return state
+    return replace(state, bounds={**state.bounds, attempt.pool_id: replace(bounds, lead_s=took_s)})
+
+
+def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
+    return _change(state, event.number, notice_utc=event.at_utc)
+
+
+def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
+    attempt = state.attempt(event.number)
+    state = _learn_unit(state, attempt, event)
+    if event.units_done > state.durable_units:
+        state = replace(
+            state,
+            durable_units=event.units_done,
+            durable_utc=event.at_utc,
+            durable_digest=event.digest,
+            failures=0,
+        )
+    return _change(state, event.number, units_done=max(attempt.units_done, event.units_done))
+
+
+def _learn_unit(state: RunState, attempt: Attempt, event: CheckpointSeen) -> RunState:
+    """Units slower than planned make the work left longer, at once: the guard plans with what is."""
+    if attempt.trained_from_utc is None:
+        return state
+    done = event.units_done - attempt.trained_from_units
+    if done < min(1.0, 0.05 * state.job.work.units) or done <= 0:
+        return state
+    took_s = (event.at_utc - attempt.trained_from_utc) * state.job.pool(attempt.pool_id).speed / done
+    return replace(state, unit_s=took_s) if took_s > state.unit_s * SLOWER_BY else state
+
+
+def _sight_lost(state: RunState, event: SightLost) -> RunState:
+    before = state.attempt(event.number).phase
+    return _change(state, event.number, phase=Phase.UNKNOWN, phase_before_unknown=before)
+
+
+def _sight_regained(state: RunState, event: SightRegained) -> RunState:
+    before = state.attempt(event.number).phase_before_unknown or Phase.BOOTING
+    return _change(state, event.number, phase=before, phase_before_unknown=None)
+
+
+def _told(state: RunState, event: Told) -> RunState:
+    state = replace(state, told=state.told | {event.word})
+    if event.number == 0:
+        return replace(state, seq=state.seq + 1)
+    if event.word == "checkpoint":
+        return _change(state, event.number, save_asked_utc=event.at_utc)
+    stopping = {"phase": Phase.STOPPING, "phase_utc": event.at_utc} if event.word == "stop" else {}
+    return _change(state, event.number, told=event.word, told_utc=event.at_utc, **stopping)
+
+
+def _warned(state: RunState, _event: Warned) -> RunState:
+    return replace(state, seq=state.seq + 1)
+
+
+def _ended(state: RunState, event: AttemptEnded) -> RunState:
+    attempt = state.attempt(event.number)
+    if attempt.outcome is not None:
+        raise ValueError(f"attempt {event.number} of {state.run_id} ended twice")
+    if event.outcome is AttemptOutcome.COMPLETED:
+        state = replace(state, completed=True)
+    if event.outcome is AttemptOutcome.FAILED:
+        state = replace(state, failures=state.failures + 1)
+    if event.outcome is AttemptOutcome.NO_CAPACITY:
+        state = replace(state, refused_utc={**state.refused_utc, attempt.pool_id: event.at_utc})
+    return _change(
+        state,
+        event.number,
+        outcome=event.outcome,
+        phase=Phase.ENDED,
+        phase_utc=event.at_utc,
+        ended_utc=event.at_utc,
+        units_done=event.units_done,
+        billable_s=event.billable_s,
+        cost_usd=event.cost_usd,
+        artifact_sha256=event.artifact_sha256,
+        exit_code=event.exit_code,
+        detail=event.detail,
+    )
+
+
+def _limit(state: RunState, event: LimitHit) -> RunState:
+    return replace(state, seq=state.seq + 1, limits_hit=state.limits_hit | {event.limit})
+
+
+def _asked(state: RunState, event: UserAsked) -> RunState:
+    return replace(state, seq=state.seq + 1, asked=event.word)
+
+
+def _closed(state: RunState, event: RunClosed) -> RunState:
+    return replace(
+        state, seq=state.seq + 1, outcome=event.outcome, late=event.late, closed_utc=event.at_utc, why=event.why
+    )
+
+
+def _change(state: RunState, number: int, **changes: Any) -> RunState:
+    """One Attempt changed; the sequence number moves by one."""
+    attempts = list(state.attempts)
+    attempts[number - 1] = replace(attempts[number - 1], **changes)
+    return replace(state, seq=state.seq + 1, attempts=tuple(attempts))
+
+
+_APPLY: Mapping[type, Callable[[RunState, Any], RunState]] = MappingProxyType(
+    {
+        RunOpened: _opened,
+        OfferChanged: _offer,
+        DecisionChanged: _decision,
+        LaunchRequested: _requested,
+        LaunchRefused: _refused,
+        AttemptSeen: _seen,
+        PhaseChanged: _phase,
+        InterruptionSeen: _interruption,
+        CheckpointSeen: _checkpoint,
+        SightLost: _sight_lost,
+        SightRegained: _sight_regained,
+        Told: _told,
+        Warned: _warned,
+        AttemptEnded: _ended,
+        LimitHit: _limit,
+        UserAsked: _asked,
+        RunClosed: _closed,
+    }
+)

@@ -1,0 +1,146 @@
+"""The policies people know, each a frozen dataclass with one method. The guard stands around every one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nightspot.model.capacity import Pool
+from nightspot.model.decision import FOREVER_UTC, Decision, Observation
+from nightspot.policy.base import hold, keep, on_demand_choice, on_on_demand, on_spot, spot_choice
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemand:
+    """On-demand from the first minute to the last."""
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Always the same."""
+        return hold(on_demand_choice(observation), "on-demand throughout")
+
+
+@dataclass(frozen=True, slots=True)
+class SpotOnly:
+    """Spot or nothing. Unguarded it is what teams fear, and late; guarded it is greedy that never goes back."""
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Spot where there is any; back to Spot never, once on on-demand."""
+        if on_on_demand(observation):
+            return keep(observation, "on-demand was needed; it stays")
+        return _spot_or_nothing(observation)
+
+
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """Spot whenever there is any, nothing otherwise, on-demand at the last moment (the guard's)."""
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Spot or nothing, from on-demand too."""
+        return _spot_or_nothing(observation)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedFallback:
+    """The classic: wait up to `wait_s` in total for Spot, then on-demand for the rest."""
+
+    wait_s: float = 3600.0
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Spot while it lasts; waiting is counted over the whole window."""
+        if on_on_demand(observation):
+            return keep(observation, "the waiting is over: on-demand for the rest")
+        spot = spot_choice(observation)
+        if spot is not None and (on_spot(observation) or observation.waited_s < self.wait_s):
+            return hold(spot, "Spot is there")
+        left_s = self.wait_s - observation.waited_s
+        if left_s > 0:
+            return hold(None, "waiting for Spot", observation.now_utc + left_s)
+        return hold(on_demand_choice(observation), f"waited {self.wait_s / 60:.0f} min in all for Spot")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Greedy with a return ticket, in closed form (see docs/how-it-works.md for the derivation and a worked example).
+
+    With L the time left, w the work left, d the on-demand start-up, g the reaction, s = L - w - pending:
+    without Spot wait while s >= d * (k0 + k1 * hours of w), else on-demand; from on-demand back to Spot iff L - w >= 2d + g.
+    """
+
+    k0: float | None = None
+    k1: float | None = None
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Spot where it can be afforded, waiting while the reserve lasts, else on-demand."""
+        on_demand = on_demand_choice(observation)
+        d_s = observation.lead_s(on_demand.id) if on_demand is not None else 0.0
+        spot = spot_choice(observation)
+        if on_on_demand(observation):
+            return self._back(observation, spot, d_s)
+        if spot is not None:
+            return hold(spot, "Spot is there")
+        return self._wait(observation, on_demand, d_s)
+
+    def _back(self, observation: Observation, spot: Pool | None, d_s: float) -> Decision:
+        spare_s = observation.left_s - observation.work.left_s
+        if spot is not None and spare_s >= 2 * d_s + observation.reaction_s:
+            return hold(spot, "Spot is back, and slack pays the way there and back")
+        return keep(observation, "on-demand goes on: no Spot that slack could pay for")
+
+    def _wait(self, observation: Observation, on_demand: Pool | None, d_s: float) -> Decision:
+        k0, k1 = self.factors(d_s)
+        work_h = observation.work.left_s / 3600.0
+        spare_s = observation.left_s - observation.work.left_s - d_s * (k0 + k1 * work_h)
+        if spare_s >= 0:
+            return hold(None, "waiting for Spot within the reserve", observation.now_utc + spare_s + 1e-3)
+        return hold(on_demand, "the reserve for waiting is used up")
+
+    def factors(self, d_s: float) -> tuple[float, float]:
+        """(k0, k1): (3, 2) at 3 minutes of start-up, (1.5, 0.5) at 15, in between by proportion; as set, where set."""
+        share = min(max((d_s - 180.0) / 720.0, 0.0), 1.0)
+        k0 = 3.0 - 1.5 * share if self.k0 is None else self.k0
+        k1 = 2.0 - 1.5 * share if self.k1 is None else self.k1
+        return k0, k1
+
+
+@dataclass(frozen=True, slots=True)
+class UniformProgress:
+    """Keep to the straight line from nothing at the window's start to all at the deadline ("Can't Be Late", NSDI '24).
+
+    Behind the line and no Spot: on-demand, until two start-ups ahead of it. Ahead: wait. Spot is taken whenever it is there.
+    """
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """Compare work done with the line."""
+        spot = spot_choice(observation)
+        if spot is not None:
+            return hold(spot, "Spot is there")
+        ahead_s = self._ahead_s(observation)
+        on_demand = on_demand_choice(observation)
+        d_s = observation.lead_s(on_demand.id) if on_demand is not None else 0.0
+        if on_on_demand(observation) and ahead_s < 2 * d_s:
+            return hold(on_demand, "behind the line, or not two start-ups ahead of it", self._check_utc(observation))
+        if ahead_s < 0:
+            return hold(on_demand, "behind the line of uniform progress", self._check_utc(observation))
+        return hold(None, "ahead of the line: waiting for Spot", self._meets_line_utc(observation, ahead_s))
+
+    def _ahead_s(self, observation: Observation) -> float:
+        """Seconds of work done beyond the line."""
+        done_s = observation.work.total_s - observation.work.left_s + observation.work.undurable_s
+        return done_s - observation.work.total_s * self._share(observation)
+
+    def _share(self, observation: Observation) -> float:
+        window_s = observation.deadline_utc - observation.tail_s - observation.start_utc
+        return (observation.now_utc - observation.start_utc) / window_s if window_s > 0 else 1.0
+
+    def _meets_line_utc(self, observation: Observation, ahead_s: float) -> float:
+        window_s = observation.deadline_utc - observation.tail_s - observation.start_utc
+        if observation.work.total_s <= 0:
+            return FOREVER_UTC
+        return observation.now_utc + ahead_s * window_s / observation.work.total_s + 1e-3
+
+    def _check_utc(self, observation: Observation) -> float:
+        return observation.now_utc + max(60.0, observation.reaction_s)
+
+
+def _spot_or_nothing(observation: Observation) -> Decision:
+    spot = spot_choice(observation)
+    return hold(spot, "Spot is there" if spot is not None else "no Spot: waiting for it")

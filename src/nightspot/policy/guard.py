@@ -1,0 +1,208 @@
+"""The guard: never late by choice. It stands outside every policy, and no policy can talk it out of anything.
+
+    escape_s = stop_s(held) + refusal_s of the first k-1 on-demand pools, in file order
+             + max over the first k of them of lead_s + left_s / speed
+    a holding is allowed iff, in its worst case until the next wake, deadline - tail - now - reaction_s >= escape_s
+
+`left_s` counts durable work only, notice is never counted on, a Pool without bounds does not count. On ticks this is the exact
+net of "Can't Be Late" (NSDI '24) with the decision interval as reaction: holding nothing iff L - g >= w + d; Spot iff what it does within
+the interval keeps that true.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from nightspot.model.attempt import Phase, Role
+from nightspot.model.capacity import Bounds, Market, Pool, Sight
+from nightspot.model.decision import FOREVER_UTC, Decision, Observation, Want
+from nightspot.policy.base import Policy, hold, keep, spot_choice
+
+# Sums of seconds since the epoch are exact to a fraction of this; a decision never hangs on less.
+EPSILON_S = 1e-3
+NO_BOUNDS = Bounds(0.0)
+
+
+def counted(observation: Observation) -> tuple[Pool, ...]:
+    """On-demand Pools the guard may plan with, in file order: bounds known, capacity not seen to be out.
+
+    With capacity out everywhere, all of them: there is nothing better to plan with.
+    """
+    known = tuple(
+        [p for p in observation.pools if p.market is Market.ON_DEMAND and p.id in observation.bounds]
+    )
+    there = tuple([p for p in known if observation.seen(p.id) is not Sight.DOWN])
+    return there or known
+
+
+def finish_s(observation: Observation, pool: Pool, left_s: float | None = None) -> float:
+    """From asking that Pool to the end of the work, by its bounds."""
+    left = observation.work.left_s if left_s is None else left_s
+    return observation.lead_s(pool.id) + left / pool.speed
+
+
+def escape_s(observation: Observation, target: Pool | None, left_s: float | None = None) -> float:
+    """From now to the end of the work when capacity goes, or is let go, and on-demand must do the rest. inf without on-demand."""
+    pools = counted(observation)[: observation.guard_pools]
+    if not pools:
+        return math.inf
+    refusals_s = sum([observation.bounds[p.id].refusal_s for p in pools[:-1]])
+    longest_s = max([finish_s(observation, p, left_s) for p in pools])
+    return _stop_s(observation, target) + refusals_s + longest_s
+
+
+def _stop_s(observation: Observation, target: Pool | None) -> float:
+    """To be rid of what is held, or of what would be held instead: one Attempt trains."""
+    held = observation.held
+    held_s = observation.bounds.get(held.pool_id, NO_BOUNDS).stop_s if held is not None else 0.0
+    target_s = observation.bounds.get(target.id, NO_BOUNDS).stop_s if target is not None else 0.0
+    return max(held_s, target_s)
+
+
+def slack_s(observation: Observation) -> float:
+    """Deadline - now - time to finish from here on on-demand. An on-demand Attempt that trains need not start again."""
+    held = observation.held
+    if held is not None and held.market is Market.ON_DEMAND and not held.stopping:
+        pool = observation.pool(held.pool_id)
+        speed = pool.speed if pool is not None else 1.0
+        return observation.left_s - held.pending_s - observation.work.left_s / speed
+    return observation.left_s - escape_s(observation, None)
+
+
+def latest_utc(observation: Observation, target: Pool | None) -> float:
+    """The last instant at which holding `target` (None: nothing) is allowed: the trip. Before now, if it is not."""
+    without_s = observation.left_s - observation.reaction_s - escape_s(observation, target)
+    latest = observation.now_utc + without_s
+    gain_s = _assured_gain_s(observation, target)
+    if target is None or gain_s <= 0.0:
+        return latest
+    if gain_s * target.speed >= observation.work.left_s:
+        return FOREVER_UTC
+    left_s = observation.work.left_s - gain_s * target.speed
+    with_gain_s = observation.left_s - observation.reaction_s - escape_s(observation, target, left_s)
+    if with_gain_s < -EPSILON_S:
+        return latest
+    # Capacity as fast as the guard's keeps slack constant; slower capacity is looked at again at the next wake.
+    constant = all(target.speed >= p.speed for p in counted(observation)[: observation.guard_pools])
+    return FOREVER_UTC if constant else max(latest, observation.now_utc)
+
+
+def _assured_gain_s(observation: Observation, target: Pool | None) -> float:
+    """Seconds of training that are certain to be durable at the next wake: 0 outside a backtest on ticks."""
+    if target is None or not observation.work.continuous:
+        return 0.0
+    assured_s = min(observation.reaction_s, observation.abilities[target.id].assured_s)
+    if assured_s <= 0.0 or observation.seen(target.id) is not Sight.UP:
+        return 0.0
+    held = observation.held
+    same = held is not None and held.pool_id == target.id and not held.stopping
+    pending_s = held.pending_s if held is not None and same else observation.lead_s(target.id)
+    return assured_s - pending_s
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A policy with the guard around it."""
+
+    policy: Policy
+
+    def decide(self, observation: Observation, /) -> Decision:
+        """The policy's wish where it can be allowed, and until when; else the way out."""
+        wish = self._wish(observation)
+        pool_id = wish.train_pool_id
+        target = observation.pool(pool_id) if pool_id is not None else None
+        if target is not None and target.market is Market.ON_DEMAND:
+            return _on_demand(observation, wish, target)
+        latest = latest_utc(observation, target)
+        allowed = observation.now_utc <= latest + EPSILON_S and not _last_launch(observation, target)
+        if not allowed:
+            return escape(observation)
+        # The trip is the last moment of permission: wake just after it.
+        until_utc = min(wish.until_utc, latest + 2 * EPSILON_S)
+        return wish if until_utc == wish.until_utc else replace(wish, until_utc=until_utc)
+
+    def _wish(self, observation: Observation) -> Decision:
+        """What the policy says; what is held, where it raises, or names what does not exist or may not be held."""
+        try:
+            wish = self.policy.decide(observation)
+            trains = [w for w in wish.wants if w.role is Role.TRAIN]
+            wants_ok = len(trains) <= 1 and all(observation.pool(w.pool_id) for w in wish.wants)
+            until_ok = not math.isnan(wish.until_utc)
+        except Exception as error:  # noqa: BLE001 - a policy is anybody's code; the night goes on without it
+            return replace(keep(observation, f"the policy failed: {error!r}"), by="guard")
+        if not (wants_ok and until_ok):
+            return replace(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
+        probes_ok = all(w.role is Role.TRAIN or observation.abilities[w.pool_id].beside for w in wish.wants)
+        return wish if probes_ok else replace(wish, wants=tuple(trains))
+
+
+def _last_launch(observation: Observation, target: Pool | None) -> bool:
+    """Whether taking `target` would spend a launch that must be kept for on-demand."""
+    held = observation.held
+    return target is not None and observation.attempts_left <= 1 and (held is None or held.pool_id != target.id)
+
+
+def _on_demand(observation: Observation, wish: Decision, target: Pool) -> Decision:
+    """On-demand is the way out itself; only a wish for a Pool that cannot make it is overruled."""
+    held = observation.held
+    if held is not None and held.pool_id == target.id and not held.stopping:
+        return _unless_overdue(observation, wish)
+    fits = _fits(observation, target)
+    if target in counted(observation)[: observation.guard_pools] and (fits or not _held_on_demand(observation)):
+        return wish
+    refusal_s = observation.bounds.get(target.id, NO_BOUNDS).refusal_s
+    if fits and observation.now_utc + refusal_s <= latest_utc(observation, target):
+        return wish
+    return escape(observation)
+
+
+def _held_on_demand(observation: Observation) -> bool:
+    held = observation.held
+    return held is not None and held.market is Market.ON_DEMAND and not held.stopping
+
+
+def _fits(observation: Observation, pool: Pool) -> bool:
+    """Whether that Pool, asked for now, finishes in time by its bounds."""
+    if pool.id not in observation.bounds:
+        return False
+    need_s = _stop_s(observation, None) + finish_s(observation, pool)
+    return observation.left_s - need_s >= -EPSILON_S
+
+
+def _unless_overdue(observation: Observation, wish: Decision) -> Decision:
+    """An overdue on-demand request is kept, unless another on-demand Pool still fits."""
+    held = observation.held
+    if held is None or held.phase not in (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING) or held.pending_s > 0:
+        return wish
+    for pool in counted(observation):
+        if pool.id != held.pool_id and _fits(observation, pool) and observation.attempts_left > 0:
+            return replace(hold(pool, f"{held.pool_id} is overdue, {pool.id} still fits"), by="guard")
+    return wish
+
+
+def escape(observation: Observation) -> Decision:
+    """The way out: on-demand, the first Pool in file order that makes it; where none can be had, any capacity that is there."""
+    if _held_on_demand(observation):
+        return _unless_overdue(
+            observation, replace(keep(observation, "on-demand until the end: no slack to spare"), by="guard")
+        )
+    pool = _way_out(observation)
+    if pool is None:
+        return replace(keep(observation, "no on-demand pool can be planned with"), by="guard")
+    if pool.market is Market.SPOT:
+        return Decision((Want(pool.id),), FOREVER_UTC, "no on-demand capacity: Spot is better than nothing", "guard")
+    why = "slack is spent: on-demand must start now to be done in time"
+    return Decision((Want(pool.id),), FOREVER_UTC, why, "guard")
+
+
+def _way_out(observation: Observation) -> Pool | None:
+    pools = counted(observation)
+    there = [p for p in pools if observation.seen(p.id) is not Sight.DOWN]
+    if there:
+        fitting = [p for p in there if _fits(observation, p)]
+        return fitting[0] if fitting else min(there, key=lambda p: finish_s(observation, p))
+    spot = spot_choice(observation)
+    if spot is not None:
+        return spot
+    return pools[0] if pools else next((p for p in observation.pools if p.market is Market.ON_DEMAND), None)
