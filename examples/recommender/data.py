@@ -69,9 +69,7 @@ def split_by_time(data: Interactions, share: float = HELD_OUT_SHARE) -> Split:
     order = np.lexsort((shuffle, data.times_s, data.users))
     users, items = data.users[order], data.items[order]
     rows_of_user = np.bincount(users, minlength=len(data.user_ids))
-    kept = rows_of_user - np.where(
-        rows_of_user > 1, np.maximum(1, (share * rows_of_user).astype(np.int64)), 0
-    )
+    kept = rows_of_user - np.where(rows_of_user > 1, np.maximum(1, (share * rows_of_user).astype(np.int64)), 0)
     position = np.arange(len(users)) - (np.cumsum(rows_of_user) - rows_of_user)[users]
     late = position >= kept[users]
     return Split(Pairs(users[~late], items[~late]), Pairs(users[late], items[late]))

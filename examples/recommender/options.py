@@ -33,9 +33,7 @@ class Task:
 
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser that knows the options of data and hyperparameters."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     _add_hyperparameters(made.add_argument_group("hyperparameters"))
     _add_data(made.add_argument_group("data"))
     made.add_argument("--threads", type=_count, default=1, help="CPU threads; fixed, for equal bits")
@@ -47,12 +45,8 @@ def task(options: argparse.Namespace) -> Task:
     data = _data(options)
     split = split_by_time(data)
     if not len(split.held_out):
-        raise DataError(
-            f"{options.data}: expected a user with two items or more, found none: nothing to score"
-        )
-    chosen = Hyperparameters(
-        **{field.name: getattr(options, field.name) for field in fields(Hyperparameters)}
-    )
+        raise DataError(f"{options.data}: expected a user with two items or more, found none: nothing to score")
+    chosen = Hyperparameters(**{field.name: getattr(options, field.name) for field in fields(Hyperparameters)})
     return Task(data, split, chosen)
 
 
@@ -65,9 +59,7 @@ def _data(options: argparse.Namespace) -> Interactions:
 def _add_hyperparameters(group: argparse._ArgumentGroup) -> None:
     usual = Hyperparameters()
     group.add_argument("--epochs", type=_count, default=usual.epochs, help="passes over the training pairs")
-    group.add_argument(
-        "--seed", type=_seed, default=usual.seed, help="of initial weights, order and negatives"
-    )
+    group.add_argument("--seed", type=_seed, default=usual.seed, help="of initial weights, order and negatives")
     group.add_argument("--dim", type=_count, default=usual.dim, help="numbers in a user's or item's vector")
     group.add_argument("--batch-size", type=_count, default=usual.batch_size, help="pairs in a step")
     group.add_argument("--negatives", type=_count, default=usual.negatives, help="sampled for each pair")
@@ -82,9 +74,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--users", type=_count, default=usual.users, help="of the synthetic world")
     group.add_argument("--items", type=_count, default=usual.items, help="of the synthetic world")
-    group.add_argument(
-        "--interactions", type=_count, default=usual.interactions, help="of the synthetic world"
-    )
+    group.add_argument("--interactions", type=_count, default=usual.interactions, help="of the synthetic world")
     group.add_argument("--data-seed", type=_seed, default=usual.seed, help="of the synthetic world")
 
 

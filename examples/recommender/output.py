@@ -74,9 +74,7 @@ class LossLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("ab")
         if file.tell() < self._size_bytes:
-            message = (
-                f"{self.path}: expected {self._size_bytes} bytes from before the resume, found {file.tell()}"
-            )
+            message = f"{self.path}: expected {self._size_bytes} bytes from before the resume, found {file.tell()}"
             print(f"warning: {message}; the log has a gap", file=sys.stderr)
             self._size_bytes = file.tell()
         file.truncate(self._size_bytes)

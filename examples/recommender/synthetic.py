@@ -16,9 +16,7 @@ Floats = npt.NDArray[np.float64]
 TASTES = 8
 TASTE_STRENGTH = 1.6
 ZIPF_EXPONENT = 1.2
-ZIPF_SHIFT = (
-    20.0  # Zipf-Mandelbrot: nobody chooses an item twice, so the head is flatter than a pure power law
-)
+ZIPF_SHIFT = 20.0  # Zipf-Mandelbrot: nobody chooses an item twice, so the head is flatter than a pure power law
 ACTIVITY_SPREAD = 0.9  # sigma of the log-normal number of choices of a user
 LEAST_CHOICES = 20  # MovieLens keeps only users with this many ratings
 MOST_SHARE = 0.5  # of all items, chosen by one user

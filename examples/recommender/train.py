@@ -124,9 +124,7 @@ def _places(out: str | None) -> Places:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = options.parser("Train a recommender (matrix factorisation, BPR) that may be interrupted.")
-    parser.add_argument(
-        "--out", help="model file; else $NIGHTSPOT_ARTIFACT, $SM_MODEL_DIR/model.pt, model.pt"
-    )
+    parser.add_argument("--out", help="model file; else $NIGHTSPOT_ARTIFACT, $SM_MODEL_DIR/model.pt, model.pt")
     return parser.parse_args(arguments)
 
 

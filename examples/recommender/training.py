@@ -25,9 +25,7 @@ class Hyperparameters:
     batch_size: int = 1024
     negatives: int = 48
     lr: float = 0.01
-    weight_decay: float = (
-        1.0  # times lr: vectors shrink by up to 1 % a step, or 64 numbers a user would overfit
-    )
+    weight_decay: float = 1.0  # times lr: vectors shrink by up to 1 % a step, or 64 numbers a user would overfit
 
 
 class BatchesState(TypedDict):
@@ -81,9 +79,7 @@ class Learner:
         self.item_count, self.negatives = items, chosen.negatives
         self.batches = Batches(len(pairs), chosen.batch_size, chosen.seed)
         self.model = MatrixFactorisation(users, items, chosen.dim)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay
-        )
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=chosen.lr, total_steps=chosen.epochs * len(self.batches)
         )

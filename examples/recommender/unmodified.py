@@ -75,9 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     learner = train(task, chosen.checkpoints)
     write_atomically(chosen.out, model_bytes(learner.model, task))
-    metrics = evaluate(
-        lambda *users: learner.model.score_all(*users).numpy(), task.split, task.users, task.items
-    )
+    metrics = evaluate(lambda *users: learner.model.score_all(*users).numpy(), task.split, task.users, task.items)
     print(json.dumps(metrics))
     return 0
 

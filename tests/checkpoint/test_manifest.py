@@ -82,9 +82,7 @@ def test_a_file_that_grew_is_noticed(tmp_path: Path) -> None:
         manifest.verify(checkpoint)
 
 
-@pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", "a/b", "..", ".", ".hidden", "", MANIFEST, "a\0b"]
-)
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", ".", ".hidden", "", MANIFEST, "a\0b"])
 def test_a_file_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     checkpoint = tmp_path / write(tmp_path).name
     forge(checkpoint, files=[{"name": name, "size_bytes": 0, "hash": "0"}])

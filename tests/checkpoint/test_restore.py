@@ -1,4 +1,4 @@
-"""Training goes on from the newest checkpoint that is whole and its own; anything else is told, not guessed."""
+"""Training goes on from the newest checkpoint that is whole and its own; all else is told, not guessed."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.checkpoint.helpers import flip_a_bit, lines, save
 
-from nightspot.checkpoint import LoadError, Restored, Session, manifest, restore
+from nightspot.checkpoint import ConfigError, LoadError, Restored, Session, _torch, manifest, restore
 
 
 class Reluctant:
@@ -97,7 +97,7 @@ def test_another_world_size_is_refused(
 ) -> None:
     save(tmp_path, {"step": 0})
     search = restore.Search(tmp_path, manifest.Head(0, 0, 4, None, {}), print)
-    with pytest.raises(restore.ConfigError, match="made by 1 processes, this training has 4"):
+    with pytest.raises(ConfigError, match="made by 1 processes, this training has 4"):
         search.newest()
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert refused(tmp_path) == 78
@@ -141,9 +141,7 @@ def test_other_state_names_are_refused(
 def test_a_module_of_another_shape_is_refused_before_anything_changes(
     tmp_path: Path, live: torch.nn.Module, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Session(
-        {"model": torch.nn.Linear(4, 2), "loop": {"step": 1}}, folder=tmp_path, interval_s=0
-    ) as session:
+    with Session({"model": torch.nn.Linear(4, 2), "loop": {"step": 1}}, folder=tmp_path, interval_s=0) as session:
         session.restore()
         session.step(1)
     loop = {"step": 0}
@@ -152,9 +150,7 @@ def test_a_module_of_another_shape_is_refused_before_anything_changes(
     assert loop == {"step": 0}
 
 
-def test_an_optimizer_with_other_groups_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_optimizer_with_other_groups_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     with Session({"optimizer": torch.optim.SGD([one])}, folder=tmp_path, interval_s=0) as session:
         session.restore()
@@ -200,9 +196,7 @@ def test_a_pickle_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
     attack = b"cos\nsystem\n(S'touch " + str(tmp_path / "owned").encode() + b"'\ntR."
     torch_file = tmp_path / "loop.pt"
     torch_file.write_bytes(attack)
-    from nightspot.checkpoint import _torch
-
-    with pytest.raises(Exception, match="(?i)weights"):
+    with pytest.raises(Exception, match=r"(?i)weights"):
         _torch.load(torch_file)
     assert not (tmp_path / "owned").exists()
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from tests.checkpoint.helpers import lines
 
-from nightspot.checkpoint import SaveError, Session, StateError, manifest, session
+from nightspot.checkpoint import SaveError, Session, StateError, manifest
+from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.manifest import Manifest
 
 
@@ -79,6 +80,7 @@ def test_each_request_is_served_at_the_next_step(night: Night) -> None:
         for stamp_s in (1, 2):
             night.request.touch()
             os.utime(night.request, (stamp_s, stamp_s))
+            night.session._request.look_again()
             night.step()
             assert night.durable() == night.loop["step"]
             night.step()
@@ -96,16 +98,12 @@ def test_a_notice_leads_to_one_more_checkpoint_and_code_75(night: Night, how: st
     assert len(night.lines("checkpoint")) == 1
 
 
-def test_a_second_sigterm_during_the_last_save_does_no_harm(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = session.commit
-
+def test_a_second_sigterm_during_the_last_save_does_no_harm(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any) -> Manifest:
         os.kill(os.getpid(), signal.SIGTERM)
         return commit(*arguments)
 
-    monkeypatch.setattr(session, "commit", interrupted)
+    monkeypatch.setattr("nightspot.checkpoint.session.commit", interrupted)
     night.request.touch()
     with pytest.raises(SystemExit) as left, night.session as open_session:
         open_session.restore()
@@ -131,7 +129,7 @@ def test_a_notice_after_the_last_step_does_not_lose_a_finished_run(night: Night)
 def test_a_model_with_a_metric_that_is_not_finite_is_not_done(night: Night, value: float) -> None:
     with night.session as open_session:
         open_session.restore()
-        with pytest.raises(ValueError, match="recall = (nan|inf).*must not be published"):
+        with pytest.raises(ValueError, match=r"recall = (nan|inf).*must not be published"):
             open_session.done(units_done=1, metrics={"recall": value})
     assert night.lines("done") == []
 
@@ -155,14 +153,14 @@ def test_progress_is_told_at_a_bounded_rate(night: Night) -> None:
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """The disk is full while this list holds True."""
-    state, commit = [True], session.commit
+    state = [True]
 
     def full(*arguments: Any) -> Manifest:
         if state[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
         return commit(*arguments)
 
-    monkeypatch.setattr(session, "commit", full)
+    monkeypatch.setattr("nightspot.checkpoint.session.commit", full)
     return state
 
 
@@ -189,9 +187,7 @@ def test_three_failed_saves_in_a_row_end_the_pretence(night: Night, monkeypatch:
     assert night.loop["step"] == 3
 
 
-def test_on_notice_an_older_checkpoint_keeps_the_promise_of_code_75(
-    night: Night, full_disk: list[bool]
-) -> None:
+def test_on_notice_an_older_checkpoint_keeps_the_promise_of_code_75(night: Night, full_disk: list[bool]) -> None:
     full_disk[0] = False
     night.request.touch()
     with pytest.raises(SystemExit) as left, night.session as open_session:
@@ -250,9 +246,11 @@ def test_an_object_without_a_state_is_refused_at_once() -> None:
 
 
 def test_what_cannot_be_saved_is_said_before_the_first_step(tmp_path: Path) -> None:
-    with Session({"loop": {"path": tmp_path}}, folder=tmp_path) as open_session:
-        with pytest.raises(StateError, match=r"loop\['path'\]"):
-            open_session.restore()
+    with (
+        Session({"loop": {"path": tmp_path}}, folder=tmp_path) as open_session,
+        pytest.raises(StateError, match=r"loop\['path'\]"),
+    ):
+        open_session.restore()
 
 
 def test_a_broken_environment_is_code_78(monkeypatch: pytest.MonkeyPatch) -> None:

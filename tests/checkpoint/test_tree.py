@@ -16,9 +16,7 @@ from nightspot.checkpoint import StateError
 from nightspot.checkpoint.tree import Decoder, Encoder
 
 KEYS = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.tuples(st.integers(), st.text()))
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary()
-)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary())
 TREES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(

@@ -1,4 +1,4 @@
-"""A small real training: dropout, batch norm, Adam, one-cycle rate, shuffled data, augmentation, every random state.
+"""A small real training: dropout, batch norm, Adam, one-cycle rate, shuffled data, every random state.
 
 Run as a process by test_exact_resume: FOLDER, loader workers, and how to end: "", "TERM@step" or "KILL@step".
 Prints the digest of everything that was trained.
@@ -89,4 +89,4 @@ def train(training: Training, folder: Path, interrupt: dict[int, signal.Signals]
 if __name__ == "__main__":
     how, _, at = sys.argv[3].partition("@")
     planned = {int(at): signal.Signals[f"SIG{how}"]} if at else {}
-    print(train(Training(int(sys.argv[2])), Path(sys.argv[1]), planned))
+    sys.stdout.write(train(Training(int(sys.argv[2])), Path(sys.argv[1]), planned) + "\n")

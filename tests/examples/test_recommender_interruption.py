@@ -47,9 +47,7 @@ class Night:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSPOT_", "SM_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSPOT_", "SM_"))}
         environment = kept | {
             "PYTHONPATH": str(SOURCE),
             "NIGHTSPOT_CHECKPOINT_DIR": str(self.folder / "checkpoints"),
@@ -58,9 +56,7 @@ class Night:
             "NIGHTSPOT_PROGRESS": str(self.folder / "progress.jsonl"),
         }
         command = [sys.executable, str(self.script), *SMALL, *arguments]
-        return subprocess.Popen(
-            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def lines(self, kind: str) -> list[dict[str, float]]:
         """Whole lines of one kind that the process reported."""

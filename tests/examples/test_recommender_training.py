@@ -148,9 +148,7 @@ def test_a_new_run_empties_the_log_of_an_old_one(tmp_path: Path) -> None:
     assert (tmp_path / "loss.jsonl").read_bytes() == b""
 
 
-def test_a_lost_log_is_told_and_does_not_stop_the_night(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lost_log_is_told_and_does_not_stop_the_night(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = opened(tmp_path / "loss.jsonl", size_bytes=100)
     log.line(step=9, loss=0.5)
     log.close()

@@ -33,9 +33,7 @@ def check_states(states: Mapping[str, object]) -> None:
     """Raises ValueError for a name, and StateError for an object, that cannot be a state."""
     for name, value in states.items():
         if not _NAME.fullmatch(name) or name == RANDOM:
-            raise ValueError(
-                f"state name {name!r}: expected a letter, then letters, digits, - or _; not 'random'"
-            )
+            raise ValueError(f"state name {name!r}: expected a letter, then letters, digits, - or _; not 'random'")
         _access(value, name)
 
 

@@ -167,8 +167,7 @@ def _check_itself(raw: bytes, body: Mapping[str, Any]) -> None:
         raise ValueError("it does not have the hash it names")
     if body["format"] > FORMAT:
         raise ConfigError(
-            f"{body['name']} has format {body['format']}, this version reads up to {FORMAT}: "
-            "a newer nightspot wrote it"
+            f"{body['name']} has format {body['format']}, this version reads up to {FORMAT}: a newer nightspot wrote it"
         )
 
 

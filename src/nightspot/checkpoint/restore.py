@@ -39,9 +39,7 @@ class Search:
                 self._check(found)
                 return found
         if crashing:
-            raise ConfigError(
-                f"no checkpoint is left that loads: {', '.join(crashing)}; start in an empty folder"
-            )
+            raise ConfigError(f"no checkpoint is left that loads: {', '.join(crashing)}; start in an empty folder")
         if self.bad:
             self.warn("no whole checkpoint is left: starting from the beginning")
         return None

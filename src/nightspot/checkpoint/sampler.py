@@ -72,9 +72,7 @@ class ResumableSampler:
         """Go on from a position. Raises ConfigError if it is one in another order."""
         for name, here in self._shape.items():
             if state[name] != here:
-                raise ConfigError(
-                    f"the sampler had {name} = {state[name]}, has {here}: the order would differ"
-                )
+                raise ConfigError(f"the sampler had {name} = {state[name]}, has {here}: the order would differ")
         self.epoch, self.batch = state["epoch"], state["batch"]
 
     def _epoch_seed(self) -> int:

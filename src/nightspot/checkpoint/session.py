@@ -183,9 +183,7 @@ class Session:
         if saved and self._notice.given():  # it came meanwhile: this very state is durable already
             self._leave()
         if self._failed_saves >= MOST_FAILED_SAVES:
-            raise SaveError(
-                f"{MOST_FAILED_SAVES} saves in a row failed; the newest checkpoint is {self._durable}"
-            )
+            raise SaveError(f"{MOST_FAILED_SAVES} saves in a row failed; the newest checkpoint is {self._durable}")
 
     def _save(self, units_done: float) -> bool:
         began_s = time.monotonic()
@@ -238,9 +236,7 @@ class Session:
 
     def _refuse_many_processes(self) -> None:
         if self._settings.world_size > 1 and self._settings.folder is not None:
-            raise ConfigError(
-                f"$WORLD_SIZE = {self._settings.world_size}: this version checkpoints one process only"
-            )
+            raise ConfigError(f"$WORLD_SIZE = {self._settings.world_size}: this version checkpoints one process only")
 
     def _refusal(self, error: ConfigError) -> SystemExit:
         self._warn(f"{error} (exit code {EXIT_CONFIG}: starting again will not help)")

@@ -83,9 +83,7 @@ class Encoder:
             return small
         if _numpy.is_leaf(value):
             return _numpy.encode(value, where)
-        raise StateError(
-            f"{where} is a {type(value).__module__}.{type(value).__qualname__}: expected {EXPECTED}"
-        )
+        raise StateError(f"{where} is a {type(value).__module__}.{type(value).__qualname__}: expected {EXPECTED}")
 
     def _place(self, tensor: object) -> int:
         """The same tensor twice stays one tensor."""

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Callable, Iterable, Mapping
 
 from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
-from nightspot.model.capacity import Bounds, Offer, Sight
+from nightspot.model.capacity import Bounds, Offer
+from nightspot.model.decision import Decision
 from nightspot.model.events import (
     AttemptEnded,
     AttemptSeen,
@@ -33,7 +34,6 @@ from nightspot.model.events import (
     UserAsked,
     Warned,
 )
-from nightspot.model.decision import Decision
 from nightspot.model.job import Job
 
 NOTHING = Decision((), 0.0, "nothing decided yet")
@@ -190,9 +190,7 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
         "phase_utc": event.at_utc,
         "incarnation": event.incarnation,
     }
-    if event.phase is Phase.TRAINING and (
-        attempt.trained_from_utc is None or event.incarnation > attempt.incarnation
-    ):
+    if event.phase is Phase.TRAINING and (attempt.trained_from_utc is None or event.incarnation > attempt.incarnation):
         change |= {
             "trained_from_utc": event.at_utc,
             "trained_from_units": event.units_done,
@@ -300,7 +298,12 @@ def _asked(state: RunState, event: UserAsked) -> RunState:
 
 def _closed(state: RunState, event: RunClosed) -> RunState:
     return replace(
-        state, seq=state.seq + 1, outcome=event.outcome, late=event.late, closed_utc=event.at_utc, why=event.why
+        state,
+        seq=state.seq + 1,
+        outcome=event.outcome,
+        late=event.late,
+        closed_utc=event.at_utc,
+        why=event.why,
     )
 
 

@@ -29,9 +29,7 @@ def counted(observation: Observation) -> tuple[Pool, ...]:
 
     With capacity out everywhere, all of them: there is nothing better to plan with.
     """
-    known = tuple(
-        [p for p in observation.pools if p.market is Market.ON_DEMAND and p.id in observation.bounds]
-    )
+    known = tuple([p for p in observation.pools if p.market is Market.ON_DEMAND and p.id in observation.bounds])
     there = tuple([p for p in known if observation.seen(p.id) is not Sight.DOWN])
     return there or known
 
@@ -129,7 +127,7 @@ class Guarded:
             trains = [w for w in wish.wants if w.role is Role.TRAIN]
             wants_ok = len(trains) <= 1 and all(observation.pool(w.pool_id) for w in wish.wants)
             until_ok = not math.isnan(wish.until_utc)
-        except Exception as error:  # noqa: BLE001 - a policy is anybody's code; the night goes on without it
+        except Exception as error:
             return replace(keep(observation, f"the policy failed: {error!r}"), by="guard")
         if not (wants_ok and until_ok):
             return replace(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
