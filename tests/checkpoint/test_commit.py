@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,16 @@ def test_the_last_two_stay(tmp_path: Path) -> None:
     made = [write(tmp_path).name for _ in range(4)]
     retain(tmp_path, keep=2, bad=())
     assert manifest.names(tmp_path) == [made[3], made[2]]
+
+
+def test_a_checkpoint_that_goes_loses_its_name_before_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [write(tmp_path).name for _ in range(3)]
+    monkeypatch.setattr(shutil, "rmtree", lambda _path: None)  # as if killed before the first file went
+    retain(tmp_path, keep=2, bad=())
+    assert manifest.names(tmp_path) == [made[2], made[1]]
+    assert len(manifest.unfinished(tmp_path)) == 1
 
 
 def test_a_damaged_one_does_not_count_as_kept(tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def test_any_truncation_is_noticed(fresh: Fresh, name: str, where: float) -> Non
         manifest.verify(checkpoint)
 
 
+@pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b" ", lambda raw: b" " + raw])
+def test_even_white_space_in_a_manifest_is_noticed(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    checkpoint = tmp_path / write(tmp_path).name
+    (checkpoint / MANIFEST).write_bytes(change((checkpoint / MANIFEST).read_bytes()))
+    with pytest.raises(DamagedError):
+        manifest.verify(checkpoint)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_noticed(tmp_path: Path, name: str) -> None:
     checkpoint = tmp_path / write(tmp_path).name

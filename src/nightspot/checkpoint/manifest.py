@@ -140,7 +140,7 @@ def newest_valid(folder: Path) -> Manifest | None:
     for name in names(folder):
         try:
             return verify(folder / name)
-        except (DamagedError, FileNotFoundError):  # noqa: PERF203 - dropped by its owner while we looked
+        except (DamagedError, FileNotFoundError):  # or dropped by its owner while we looked
             continue
     return None
 

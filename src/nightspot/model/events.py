@@ -179,7 +179,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The Attempt is confirmed over. `units_done` counts what it had done, durable or not."""
+    """The Attempt is confirmed over. `units_done` counts what it had done, durable or not.
+
+    `final`: it failed in a way that another Attempt would repeat.
+    """
 
     at_utc: float
     number: int
@@ -192,6 +195,7 @@ class AttemptEnded:
     metrics: Mapping[str, float] | None = None
     facts: Mapping[str, str] | None = None
     detail: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Callable, Iterable, Mapping
 
 from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
-from nightspot.model.capacity import Bounds, Offer
+from nightspot.model.capacity import Bounds, Market, Offer
 from nightspot.model.decision import Decision
 from nightspot.model.events import (
     AttemptEnded,
@@ -72,6 +72,7 @@ class RunState:
     limits_hit: frozenset[Limit] = frozenset()
     told: frozenset[str] = frozenset()
     completed: bool = False
+    hopeless: str = ""
     outcome: RunOutcome | None = None
     late: bool = False
     closed_utc: float | None = None
@@ -157,13 +158,16 @@ def _requested(state: RunState, event: LaunchRequested) -> RunState:
         units_done=state.durable_units,
         phase_utc=event.at_utc,
     )
-    return replace(state, seq=state.seq + 1, attempts=(*state.attempts, attempt))
+    asked_utc = state.on_demand_asked_utc
+    if asked_utc is None and state.job.pool(event.pool_id).market is Market.ON_DEMAND:
+        asked_utc = event.at_utc
+    return replace(state, seq=state.seq + 1, attempts=(*state.attempts, attempt), on_demand_asked_utc=asked_utc)
 
 
 def _refused(state: RunState, event: LaunchRefused) -> RunState:
-    refused = dict(state.refused_utc)
-    refused[state.attempt(event.number).pool_id] = event.at_utc
-    state = replace(state, refused_utc=refused)
+    if event.reason is not RefusalReason.ABSENT:
+        pool_id = state.attempt(event.number).pool_id
+        state = replace(state, refused_utc={**state.refused_utc, pool_id: event.at_utc})
     outcome = AttemptOutcome.LOST if event.reason is RefusalReason.ABSENT else AttemptOutcome.NO_CAPACITY
     if event.reason in (RefusalReason.INVALID, RefusalReason.QUOTA, RefusalReason.INTERNAL):
         outcome = AttemptOutcome.FAILED
@@ -196,7 +200,7 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
             "trained_from_units": event.units_done,
             "units_done": event.units_done,
         }
-        state = _learn_lead(state, attempt, event.at_utc)
+        state = replace(_learn_lead(state, attempt, event.at_utc), on_demand_asked_utc=None)
     return _change(state, event.number, **change)
 
 
@@ -269,7 +273,8 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
     if event.outcome is AttemptOutcome.COMPLETED:
         state = replace(state, completed=True)
     if event.outcome is AttemptOutcome.FAILED:
-        state = replace(state, failures=state.failures + 1)
+        hopeless = (event.detail or "it failed for good") if event.final else ""
+        state = replace(state, failures=state.failures + 1, hopeless=hopeless)
     if event.outcome is AttemptOutcome.NO_CAPACITY:
         state = replace(state, refused_utc={**state.refused_utc, attempt.pool_id: event.at_utc})
     return _change(

@@ -1,0 +1,227 @@
+"""The simulated backend and its clock: the same port as every other, no processes, seeded Traces, time that jumps.
+
+Public: planning/ and the tests are built on it. `step` cannot tell it from a real one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Mapping, Protocol, Sequence
+
+from nightspot.model.attempt import Phase
+from nightspot.model.capacity import Abilities, Market, Offer, Pool, Sight
+from nightspot.model.events import RefusalReason
+from nightspot.model.job import Job
+from nightspot.night.ports import (
+    Bill,
+    Ended,
+    EndKind,
+    Finding,
+    Handle,
+    LaunchSpec,
+    News,
+    PhaseSeen,
+    Refused,
+    Report,
+    SavedCheckpoint,
+)
+
+
+class Capacity(Protocol):
+    """When a Pool has capacity: a market.trace.Trace, or anything like it."""
+
+    def up(self, at_utc: float, /) -> bool:
+        """Whether there is capacity at that time."""
+        ...
+
+    def since(self, at_utc: float, /) -> float:
+        """Since when it has been as it is at that time."""
+        ...
+
+    def next_flip(self, at_utc: float, /) -> float:
+        """When that changes; inf for never."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Overheads:
+    """What a simulated Pool really takes. `save_every_s` 0: work is durable as it is done."""
+
+    lead_s: float = 0.0
+    stop_s: float = 0.0
+    save_every_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Machine:
+    spec: LaunchSpec
+    start_utc: float
+    ready_utc: float
+    taken_utc: float
+    stop_utc: float = math.inf
+    units_start: float = 0.0
+    told_ready: bool = False
+    durable_units: float = 0.0
+    ended: Ended | None = None
+
+
+@dataclass(slots=True)
+class SimulatedBackend:
+    """Plays Pools from capacities. `tick_s` > 0 charges whole ticks, and assures capacity until the next tick."""
+
+    capacities: Mapping[str, Capacity]
+    overheads: Mapping[str, Overheads]
+    tick_s: float = 0.0
+    _machines: dict[str, _Machine] = field(default_factory=dict)
+
+    def abilities(self, _pool: Pool, /) -> Abilities:
+        """See Backend."""
+        return Abilities(assured_s=self.tick_s)
+
+    def offers(self, pools: Sequence[Pool], now_utc: float, /) -> Sequence[Offer]:
+        """See Backend. Every Pool with a capacity is seen."""
+        offers = []
+        for pool in pools:
+            capacity = self.capacities.get(pool.id)
+            if capacity is not None:
+                seen = Sight.UP if capacity.up(now_utc) else Sight.DOWN
+                offers.append(Offer(pool.id, seen, capacity.since(now_utc)))
+        return offers
+
+    def launch(self, spec: LaunchSpec, now_utc: float, /) -> Handle | Refused:
+        """See Backend. Without capacity it is refused at once."""
+        machine = self._machines.get(spec.token)
+        if machine is None:
+            capacity = self.capacities.get(spec.pool.id)
+            if capacity is not None and not capacity.up(now_utc):
+                return Refused(RefusalReason.NO_CAPACITY, f"{spec.pool.id} has no capacity")
+            taken_utc = capacity.next_flip(now_utc) if capacity is not None else math.inf
+            lead_s = self.overheads[spec.pool.id].lead_s
+            machine = _Machine(spec, now_utc, now_utc + lead_s, taken_utc, units_start=spec.units_start)
+            machine.durable_units = spec.units_start
+            self._machines[spec.token] = machine
+        return Handle(spec.token, spec.pool.id, spec.token)
+
+    def find(self, token: str, /) -> Handle | None:
+        """See Backend."""
+        machine = self._machines.get(token)
+        return Handle(token, machine.spec.pool.id, token) if machine is not None else None
+
+    def live(self, run_id: str, /) -> Sequence[Handle]:
+        """See Backend."""
+        return [
+            Handle(token, m.spec.pool.id, token)
+            for token, m in self._machines.items()
+            if m.ended is None and m.spec.run_id == run_id
+        ]
+
+    def poll(self, handle: Handle, cursor: int, now_utc: float, /) -> Report:
+        """See Backend."""
+        machine = self._machines[handle.token]
+        news: list[News] = []
+        end_utc = self.end_utc(machine)
+        at_utc = min(now_utc, end_utc)
+        if not machine.told_ready and at_utc >= machine.ready_utc:
+            machine.told_ready = True
+            news.append(PhaseSeen(machine.ready_utc, Phase.TRAINING, 1, machine.units_start))
+        units = self._units(machine, at_utc)
+        self._save(machine, units, at_utc, news)
+        if now_utc >= end_utc and machine.ended is None:
+            machine.ended = self._ended(machine, end_utc)
+        return Report(cursor + len(news), units, news, machine.ended)
+
+    def tell(self, handle: Handle, word: str, now_utc: float, /) -> None:
+        """See Backend. A stop takes the Pool's `stop_s`; a Checkpoint asked for is durable at once."""
+        machine = self._machines[handle.token]
+        if word == "stop":
+            machine.stop_utc = min(machine.stop_utc, now_utc + self.overheads[handle.pool_id].stop_s)
+        elif word == "checkpoint":
+            machine.durable_units = self._units(machine, min(now_utc, self.end_utc(machine)))
+
+    def bill(self, handle: Handle, now_utc: float, /) -> Bill | None:
+        """See Backend."""
+        machine = self._machines[handle.token]
+        held_s = max(0.0, min(now_utc, self.end_utc(machine)) - machine.start_utc)
+        if self.tick_s > 0:
+            held_s = math.ceil(held_s / self.tick_s - 1e-9) * self.tick_s
+        return Bill(held_s, held_s / 3600.0 * machine.spec.pool.price_usd_per_hour)
+
+    def check(self, _job: Job, /) -> Sequence[Finding]:
+        """See Backend. Nothing can be wrong with what is not there."""
+        return ()
+
+    def next_change_utc(self, now_utc: float) -> float:
+        """When something may happen that the loop would see: a flip, or the end of an Attempt."""
+        times = [c.next_flip(now_utc) for c in self.capacities.values()]
+        times += [self.end_utc(m) for m in self._machines.values() if m.ended is None]
+        return min([t for t in times if t > now_utc], default=math.inf)
+
+    def end_utc(self, machine: _Machine) -> float:
+        """When it ends, as things stand: done, taken, stopped, or at its own limit."""
+        left = machine.spec.job.work.units - machine.units_start
+        done_utc = machine.ready_utc + left * machine.spec.job.work.unit_s / machine.spec.pool.speed
+        return min(done_utc, machine.taken_utc, machine.stop_utc, machine.spec.not_after_utc)
+
+    def _units(self, machine: _Machine, at_utc: float) -> float:
+        trained_s = max(0.0, at_utc - machine.ready_utc) * machine.spec.pool.speed
+        work = machine.spec.job.work
+        return min(work.units, machine.units_start + trained_s / work.unit_s)
+
+    def _save(self, machine: _Machine, units: float, at_utc: float, news: list[News]) -> None:
+        """What is durable by now: all of it, or what the last whole interval saved."""
+        every_s = self.overheads[machine.spec.pool.id].save_every_s
+        work, durable, saved_utc = machine.spec.job.work, units, at_utc
+        if every_s > 0 and units < work.units:
+            intervals = math.floor(max(0.0, at_utc - machine.ready_utc) / every_s)
+            saved_utc = machine.ready_utc + intervals * every_s
+            durable = max(machine.durable_units, self._units(machine, saved_utc))
+        if durable > machine.durable_units or (durable > machine.units_start and not news and every_s == 0):
+            machine.durable_units = durable
+            news.append(SavedCheckpoint(saved_utc, durable))
+
+    def _ended(self, machine: _Machine, end_utc: float) -> Ended:
+        if self._units(machine, end_utc) >= machine.spec.job.work.units * (1 - 1e-12):
+            artifact = "simulated" if machine.spec.job.training.artifact is not None else None
+            return Ended(EndKind.SUCCEEDED, end_utc, 0, artifact)
+        if end_utc >= machine.taken_utc:
+            return Ended(EndKind.TAKEN, end_utc)
+        return Ended(EndKind.STOPPED, end_utc)
+
+
+@dataclass(slots=True)
+class SimulatedBackends:
+    """One simulated backend under every name a Pool may give."""
+
+    backend: SimulatedBackend
+
+    def __getitem__(self, _name: str, /) -> SimulatedBackend:
+        return self.backend
+
+
+@dataclass(slots=True)
+class SimulatedClock:
+    """Market time that jumps to the next wake or change. With `tick_s`, it stops only at whole ticks after `origin_utc`."""
+
+    backend: SimulatedBackend
+    utc: float
+    tick_s: float = 0.0
+    origin_utc: float = 0.0
+
+    def now_utc(self) -> float:
+        """See Clock."""
+        return self.utc
+
+    def sleep_until(self, at_utc: float, /) -> None:
+        """See Clock. Never goes back, and always forward."""
+        at_utc = min(at_utc, self.backend.next_change_utc(self.utc))
+        if self.tick_s > 0:
+            ticks = math.ceil((at_utc - self.origin_utc) / self.tick_s - 1e-9)
+            at_utc = self.origin_utc + ticks * self.tick_s
+            at_utc = max(at_utc, self.utc + self.tick_s)
+        self.utc = max(at_utc, self.utc)
+
+
+def spot_capacities(job: Job, capacities: Mapping[str, Capacity]) -> Mapping[str, Capacity]:
+    """The capacities of that Job's Spot Pools; on-demand without one is always there."""
+    return {p.id: capacities[p.id] for p in job.pools if p.market is Market.SPOT or p.id in capacities}

@@ -1,0 +1,108 @@
+"""From the state and the last looks to the Observation that a policy sees."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+from nightspot.model.attempt import Attempt, Phase
+from nightspot.model.capacity import Abilities, Offer, Sight
+from nightspot.model.decision import Holding, Observation, WorkLeft
+from nightspot.night.act import retry_utc
+from nightspot.night.night import Night
+from nightspot.night.ports import Backends
+
+NOT_TRAINING = (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING, Phase.READY)
+
+
+def observe(night: Night, backends: Backends, now_utc: float) -> Observation:
+    """All that a policy may see, now."""
+    state = night.state
+    live = state.live
+    return Observation(
+        now_utc=now_utc,
+        start_utc=state.start_utc,
+        deadline_utc=state.deadline_utc,
+        reaction_s=night.settings.reaction_s,
+        tail_s=state.job.tail_s,
+        work=_work(night, live),
+        holdings=tuple([_holding(night, a, now_utc) for a in live]),
+        offers=_offers(night, now_utc),
+        pools=state.job.pools,
+        bounds=state.bounds,
+        abilities=_abilities(night, backends),
+        waited_s=waited_s(night, now_utc),
+        spent_usd=spent_usd(night, now_utc),
+        attempts_left=state.job.limits.attempts - len(state.attempts),
+        guard_pools=state.job.guard_pools,
+    )
+
+
+def _work(night: Night, live: tuple[Attempt, ...]) -> WorkLeft:
+    state = night.state
+    reported = [night.reports[a.number].units_done for a in live if a.number in night.reports]
+    undurable = max(0.0, max(reported, default=0.0) - state.durable_units)
+    continuous = state.job.checkpoint.interval_s == 0.0
+    return WorkLeft(state.left_s, state.job.work.units * state.unit_s, undurable * state.unit_s, continuous)
+
+
+def _holding(night: Night, attempt: Attempt, now_utc: float) -> Holding:
+    pool = night.state.job.pool(attempt.pool_id)
+    return Holding(
+        number=attempt.number,
+        pool_id=attempt.pool_id,
+        market=pool.market,
+        role=attempt.role,
+        phase=attempt.phase,
+        since_utc=attempt.requested_utc,
+        pending_s=_pending_s(night, attempt, now_utc),
+        stopping=attempt.told == "stop",
+    )
+
+
+def _pending_s(night: Night, attempt: Attempt, now_utc: float) -> float:
+    """Start-up still to come, by the bound. While out of sight, what it was before counts."""
+    bounds = night.state.bounds.get(attempt.pool_id)
+    phase = attempt.phase_before_unknown if attempt.phase is Phase.UNKNOWN else attempt.phase
+    if bounds is None or phase not in NOT_TRAINING:
+        return 0.0
+    return max(0.0, attempt.requested_utc + bounds.lead_s - now_utc)
+
+
+def _offers(night: Night, now_utc: float) -> Mapping[str, Offer]:
+    """What was seen; a Pool that refused a moment ago counts as down until it may be asked again."""
+    state = night.state
+    if not state.refused_utc:
+        return state.offers
+    offers = dict(state.offers)
+    for pool_id, refused_utc in state.refused_utc.items():
+        if now_utc < retry_utc(night, pool_id):
+            offers[pool_id] = Offer(pool_id, Sight.DOWN, refused_utc)
+    return offers
+
+
+def _abilities(night: Night, backends: Backends) -> Mapping[str, Abilities]:
+    if not night.abilities:
+        night.abilities = {p.id: backends[p.backend].abilities(p) for p in night.state.job.pools}
+    return night.abilities
+
+
+def waited_s(night: Night, now_utc: float) -> float:
+    """How long nothing has been held since the window began."""
+    since = max(night.state.start_utc, night.state.opened_utc)
+    held_s = 0.0
+    for attempt in night.state.attempts:
+        end = attempt.ended_utc if attempt.ended_utc is not None else now_utc
+        held_s += end - attempt.requested_utc
+    return max(0.0, now_utc - since - held_s)
+
+
+def spent_usd(night: Night, now_utc: float) -> float:
+    """What ended Attempts cost, and what live ones have run up so far, at their Pools' prices."""
+    spent = 0.0
+    for attempt in night.state.attempts:
+        if attempt.outcome is None:
+            held_s = max(0.0, now_utc - attempt.requested_utc)
+            spent += held_s / 3600.0 * night.state.job.pool(attempt.pool_id).price_usd_per_hour
+        else:
+            spent += attempt.cost_usd
+    return spent
