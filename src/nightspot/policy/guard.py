@@ -21,6 +21,8 @@ from nightspot.policy.base import Policy, hold, keep, spot_choice
 
 # Sums of seconds since the epoch are exact to a fraction of this; a decision never hangs on less.
 EPSILON_S = 1e-3
+# Nobody reacts in no time: the wake at the trip itself comes a little after it.
+REACTION_MIN_S = 10 * EPSILON_S
 NO_BOUNDS = Bounds(0.0)
 
 
@@ -70,7 +72,8 @@ def slack_s(observation: Observation) -> float:
 
 def latest_utc(observation: Observation, target: Pool | None) -> float:
     """The last instant at which holding `target` (None: nothing) is allowed: the trip. Before now, if it is not."""
-    without_s = observation.left_s - observation.reaction_s - escape_s(observation, target)
+    reaction_s = max(observation.reaction_s, REACTION_MIN_S)
+    without_s = observation.left_s - reaction_s - escape_s(observation, target)
     latest = observation.now_utc + without_s
     gain_s = _assured_gain_s(observation, target)
     if target is None or gain_s <= 0.0:
@@ -78,7 +81,7 @@ def latest_utc(observation: Observation, target: Pool | None) -> float:
     if gain_s * target.speed >= observation.work.left_s:
         return FOREVER_UTC
     left_s = observation.work.left_s - gain_s * target.speed
-    with_gain_s = observation.left_s - observation.reaction_s - escape_s(observation, target, left_s)
+    with_gain_s = observation.left_s - reaction_s - escape_s(observation, target, left_s)
     if with_gain_s < -EPSILON_S:
         return latest
     # Capacity as fast as the guard's keeps slack constant; slower capacity is looked at again at the next wake.
