@@ -118,7 +118,7 @@ class Guarded:
         latest = latest_utc(observation, target)
         allowed = observation.now_utc <= latest + EPSILON_S and not _last_launch(observation, target)
         if not allowed:
-            return escape(observation)
+            return _until_it_finishes(observation, escape(observation), target)
         # The trip is the last moment of permission: wake just after it.
         until_utc = min(wish.until_utc, latest + 2 * EPSILON_S)
         return wish if until_utc == wish.until_utc else replace(wish, until_utc=until_utc)
@@ -136,6 +136,15 @@ class Guarded:
             return replace(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
         probes_ok = all(w.role is Role.TRAIN or observation.abilities[w.pool_id].beside for w in wish.wants)
         return wish if probes_ok else replace(wish, wants=tuple(trains))
+
+
+def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool | None) -> Decision:
+    """On ticks, what is refused now is allowed once it could finish the work within a tick: ask again no later than that."""
+    assured_s = observation.abilities[target.id].assured_s if target is not None else 0.0
+    if target is None or assured_s <= 0.0:
+        return way_out
+    wait_s = max(assured_s, observation.work.left_s / target.speed - assured_s)
+    return replace(way_out, until_utc=min(way_out.until_utc, observation.now_utc + wait_s))
 
 
 def _last_launch(observation: Observation, target: Pool | None) -> bool:
