@@ -60,7 +60,6 @@ def _decide(night: Night, held: str, up: bool, left: float, pending: float, time
         worked = max(0.0, night.tick_s - overhead)
         if worked >= left or time_left - night.tick_s >= left - worked + night.overhead_s:
             return "spot"
-    elif held != "on-demand" or time_left - night.tick_s >= left + night.overhead_s:
-        if time_left - night.tick_s >= left + night.overhead_s:
-            return ""
+    elif time_left - night.tick_s >= left + night.overhead_s:
+        return ""
     return "on-demand"
