@@ -5,12 +5,13 @@ The idea of a pure state machine with the world outside is dask's worker state m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Callable, Iterable, Mapping
 
 from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
 from nightspot.model.capacity import Bounds, Market, Offer
+from nightspot.model.change import changed
 from nightspot.model.decision import Decision
 from nightspot.model.events import (
     AttemptEnded,
@@ -139,11 +140,11 @@ def _opened(state: RunState, _event: RunOpened) -> RunState:
 def _offer(state: RunState, event: OfferChanged) -> RunState:
     offers = dict(state.offers)
     offers[event.pool_id] = Offer(event.pool_id, event.seen, event.at_utc)
-    return replace(state, seq=state.seq + 1, offers=offers)
+    return changed(state, seq=state.seq + 1, offers=offers)
 
 
 def _decision(state: RunState, event: DecisionChanged) -> RunState:
-    return replace(state, seq=state.seq + 1, decision=Decision(event.wants, event.at_utc, event.why, event.by))
+    return changed(state, seq=state.seq + 1, decision=Decision(event.wants, event.at_utc, event.why, event.by))
 
 
 def _requested(state: RunState, event: LaunchRequested) -> RunState:
@@ -161,13 +162,13 @@ def _requested(state: RunState, event: LaunchRequested) -> RunState:
     asked_utc = state.on_demand_asked_utc
     if asked_utc is None and state.job.pool(event.pool_id).market is Market.ON_DEMAND:
         asked_utc = event.at_utc
-    return replace(state, seq=state.seq + 1, attempts=(*state.attempts, attempt), on_demand_asked_utc=asked_utc)
+    return changed(state, seq=state.seq + 1, attempts=(*state.attempts, attempt), on_demand_asked_utc=asked_utc)
 
 
 def _refused(state: RunState, event: LaunchRefused) -> RunState:
     if event.reason is not RefusalReason.ABSENT:
         pool_id = state.attempt(event.number).pool_id
-        state = replace(state, refused_utc={**state.refused_utc, pool_id: event.at_utc})
+        state = changed(state, refused_utc={**state.refused_utc, pool_id: event.at_utc})
     outcome = AttemptOutcome.LOST if event.reason is RefusalReason.ABSENT else AttemptOutcome.NO_CAPACITY
     if event.reason in (RefusalReason.INVALID, RefusalReason.QUOTA, RefusalReason.INTERNAL):
         outcome = AttemptOutcome.FAILED
@@ -200,7 +201,7 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
             "trained_from_units": event.units_done,
             "units_done": event.units_done,
         }
-        state = replace(_learn_lead(state, attempt, event.at_utc), on_demand_asked_utc=None)
+        state = changed(_learn_lead(state, attempt, event.at_utc), on_demand_asked_utc=None)
     return _change(state, event.number, **change)
 
 
@@ -210,7 +211,7 @@ def _learn_lead(state: RunState, attempt: Attempt, at_utc: float) -> RunState:
     took_s = at_utc - attempt.requested_utc
     if attempt.incarnation > 1 or bounds is None or took_s <= bounds.lead_s:
         return state
-    return replace(state, bounds={**state.bounds, attempt.pool_id: replace(bounds, lead_s=took_s)})
+    return changed(state, bounds={**state.bounds, attempt.pool_id: changed(bounds, lead_s=took_s)})
 
 
 def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
@@ -221,7 +222,7 @@ def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
     attempt = state.attempt(event.number)
     state = _learn_unit(state, attempt, event)
     if event.units_done > state.durable_units:
-        state = replace(
+        state = changed(
             state,
             durable_units=event.units_done,
             durable_utc=event.at_utc,
@@ -239,7 +240,7 @@ def _learn_unit(state: RunState, attempt: Attempt, event: CheckpointSeen) -> Run
     if done < min(1.0, 0.05 * state.job.work.units) or done <= 0:
         return state
     took_s = (event.at_utc - attempt.trained_from_utc) * state.job.pool(attempt.pool_id).speed / done
-    return replace(state, unit_s=took_s) if took_s > state.unit_s * SLOWER_BY else state
+    return changed(state, unit_s=took_s) if took_s > state.unit_s * SLOWER_BY else state
 
 
 def _sight_lost(state: RunState, event: SightLost) -> RunState:
@@ -253,9 +254,9 @@ def _sight_regained(state: RunState, event: SightRegained) -> RunState:
 
 
 def _told(state: RunState, event: Told) -> RunState:
-    state = replace(state, told=state.told | {event.word})
+    state = changed(state, told=state.told | {event.word})
     if event.number == 0:
-        return replace(state, seq=state.seq + 1)
+        return changed(state, seq=state.seq + 1)
     if event.word == "checkpoint":
         return _change(state, event.number, save_asked_utc=event.at_utc)
     stopping = {"phase": Phase.STOPPING, "phase_utc": event.at_utc} if event.word == "stop" else {}
@@ -263,7 +264,7 @@ def _told(state: RunState, event: Told) -> RunState:
 
 
 def _warned(state: RunState, _event: Warned) -> RunState:
-    return replace(state, seq=state.seq + 1)
+    return changed(state, seq=state.seq + 1)
 
 
 def _ended(state: RunState, event: AttemptEnded) -> RunState:
@@ -271,12 +272,12 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
     if attempt.outcome is not None:
         raise ValueError(f"attempt {event.number} of {state.run_id} ended twice")
     if event.outcome is AttemptOutcome.COMPLETED:
-        state = replace(state, completed=True)
+        state = changed(state, completed=True)
     if event.outcome is AttemptOutcome.FAILED:
         hopeless = (event.detail or "it failed for good") if event.final else ""
-        state = replace(state, failures=state.failures + 1, hopeless=hopeless)
+        state = changed(state, failures=state.failures + 1, hopeless=hopeless)
     if event.outcome is AttemptOutcome.NO_CAPACITY:
-        state = replace(state, refused_utc={**state.refused_utc, attempt.pool_id: event.at_utc})
+        state = changed(state, refused_utc={**state.refused_utc, attempt.pool_id: event.at_utc})
     return _change(
         state,
         event.number,
@@ -294,15 +295,15 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
 
 
 def _limit(state: RunState, event: LimitHit) -> RunState:
-    return replace(state, seq=state.seq + 1, limits_hit=state.limits_hit | {event.limit})
+    return changed(state, seq=state.seq + 1, limits_hit=state.limits_hit | {event.limit})
 
 
 def _asked(state: RunState, event: UserAsked) -> RunState:
-    return replace(state, seq=state.seq + 1, asked=event.word)
+    return changed(state, seq=state.seq + 1, asked=event.word)
 
 
 def _closed(state: RunState, event: RunClosed) -> RunState:
-    return replace(
+    return changed(
         state,
         seq=state.seq + 1,
         outcome=event.outcome,
@@ -315,8 +316,8 @@ def _closed(state: RunState, event: RunClosed) -> RunState:
 def _change(state: RunState, number: int, **changes: Any) -> RunState:
     """One Attempt changed; the sequence number moves by one."""
     attempts = list(state.attempts)
-    attempts[number - 1] = replace(attempts[number - 1], **changes)
-    return replace(state, seq=state.seq + 1, attempts=tuple(attempts))
+    attempts[number - 1] = changed(attempts[number - 1], **changes)
+    return changed(state, seq=state.seq + 1, attempts=tuple(attempts))
 
 
 _APPLY: Mapping[type, Callable[[RunState, Any], RunState]] = MappingProxyType(

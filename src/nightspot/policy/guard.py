@@ -12,10 +12,11 @@ the interval keeps that true.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nightspot.model.attempt import Phase, Role
 from nightspot.model.capacity import Bounds, Market, Pool, Sight
+from nightspot.model.change import changed
 from nightspot.model.decision import FOREVER_UTC, Decision, Observation, Want
 from nightspot.policy.base import Policy, hold, keep, spot_choice
 
@@ -121,7 +122,7 @@ class Guarded:
             return _until_it_finishes(observation, escape(observation), target)
         # The trip is the last moment of permission: wake just after it.
         until_utc = min(wish.until_utc, latest + 2 * EPSILON_S)
-        return wish if until_utc == wish.until_utc else replace(wish, until_utc=until_utc)
+        return wish if until_utc == wish.until_utc else changed(wish, until_utc=until_utc)
 
     def _wish(self, observation: Observation) -> Decision:
         """What the policy says; what is held, where it raises, or names what does not exist or may not be held."""
@@ -131,11 +132,11 @@ class Guarded:
             wants_ok = len(trains) <= 1 and all(observation.pool(w.pool_id) for w in wish.wants)
             until_ok = not math.isnan(wish.until_utc)
         except Exception as error:
-            return replace(keep(observation, f"the policy failed: {error!r}"), by="guard")
+            return changed(keep(observation, f"the policy failed: {error!r}"), by="guard")
         if not (wants_ok and until_ok):
-            return replace(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
+            return changed(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
         probes_ok = all(w.role is Role.TRAIN or observation.abilities[w.pool_id].beside for w in wish.wants)
-        return wish if probes_ok else replace(wish, wants=tuple(trains))
+        return wish if probes_ok else changed(wish, wants=tuple(trains))
 
 
 def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool | None) -> Decision:
@@ -144,7 +145,7 @@ def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool
     if target is None or assured_s <= 0.0:
         return way_out
     wait_s = max(assured_s, observation.work.left_s / target.speed - assured_s)
-    return replace(way_out, until_utc=min(way_out.until_utc, observation.now_utc + wait_s))
+    return changed(way_out, until_utc=min(way_out.until_utc, observation.now_utc + wait_s))
 
 
 def _last_launch(observation: Observation, target: Pool | None) -> bool:
@@ -187,7 +188,7 @@ def _unless_overdue(observation: Observation, wish: Decision) -> Decision:
         return wish
     for pool in counted(observation):
         if pool.id != held.pool_id and _fits(observation, pool) and observation.attempts_left > 0:
-            return replace(hold(pool, f"{held.pool_id} is overdue, {pool.id} still fits"), by="guard")
+            return changed(hold(pool, f"{held.pool_id} is overdue, {pool.id} still fits"), by="guard")
     return wish
 
 
@@ -195,11 +196,11 @@ def escape(observation: Observation) -> Decision:
     """The way out: on-demand, the first Pool in file order that makes it; where none can be had, any capacity that is there."""
     if _held_on_demand(observation):
         return _unless_overdue(
-            observation, replace(keep(observation, "on-demand until the end: no slack to spare"), by="guard")
+            observation, changed(keep(observation, "on-demand until the end: no slack to spare"), by="guard")
         )
     pool = _way_out(observation)
     if pool is None:
-        return replace(keep(observation, "no on-demand pool can be planned with"), by="guard")
+        return changed(keep(observation, "no on-demand pool can be planned with"), by="guard")
     if pool.market is Market.SPOT:
         return Decision((Want(pool.id),), FOREVER_UTC, "no on-demand capacity: Spot is better than nothing", "guard")
     why = "slack is spent: on-demand must start now to be done in time"
