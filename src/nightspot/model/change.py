@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def changed(value: T, **changes: Any) -> T:
     """A copy of that frozen, slotted dataclass with some fields changed. TypeError for a field it does not have."""
-    names, read, setters = _plan(type(value))
+    names, read, setters = _plan(type(value))  # type: ignore[arg-type]  # a class is hashable
     copy = object.__new__(type(value))
     for set_field, old in zip(setters, read(value), strict=True):
         set_field(copy, old)
