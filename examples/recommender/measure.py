@@ -14,10 +14,9 @@ from pathlib import Path
 
 import options
 from data import DataError
+from nightspot.checkpoint import Session
 from options import Task
 from training import Learner, be_deterministic
-
-from nightspot.checkpoint import Session
 
 WARM_STEPS = 3  # the first ones pay for memory and for code loaded late
 TIMED_STEPS = 40

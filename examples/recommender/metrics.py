@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+
 from data import Split
 
 Floats = npt.NDArray[np.float32]

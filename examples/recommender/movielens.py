@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from data import DataError, Interactions, from_rows, sha256_of_file
 
 CSV_HEADER = "userId,movieId,rating,timestamp"

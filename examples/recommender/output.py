@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TypedDict
 
 import torch
+
 from model import MatrixFactorisation
 from options import Task
 

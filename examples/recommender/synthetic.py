@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from data import DataError, Integers, Interactions, sha256_of
 
 Floats = npt.NDArray[np.float64]

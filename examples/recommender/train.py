@@ -15,11 +15,10 @@ from typing import TypedDict
 import options
 from data import DataError
 from metrics import Floats, evaluate, popularity
+from nightspot.checkpoint import ConfigError, Session
 from options import Task
 from output import LossLog, model_bytes, write_atomically, write_json
 from training import DivergedError, Learner, be_deterministic
-
-from nightspot.checkpoint import ConfigError, Session
 
 EXIT_CONFIG = 78  # tells nightspot that starting again will not help
 

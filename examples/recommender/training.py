@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
+from torch import Tensor
+
 from data import Pairs
 from model import MatrixFactorisation, bpr_loss
-from torch import Tensor
 
 
 class DivergedError(Exception):

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import options
 import torch
+
+import options
 from data import DataError
 from metrics import evaluate
 from options import Task

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.checkpoint.helpers import HEAD, blob, write
 
 from nightspot.checkpoint import _torch, manifest
 from nightspot.checkpoint.capture import Blob
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.manifest import MANIFEST
 from nightspot.checkpoint.retention import retain, sweep
+from tests.checkpoint.helpers import HEAD, blob, write
 
 
 def test_everything_is_on_disk_before_the_rename_and_the_rename_before_the_end(

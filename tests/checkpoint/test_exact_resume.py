@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.checkpoint.torch_training import EPOCHS, Training, train
 from torch.utils.data import DataLoader, TensorDataset
 
 from nightspot.checkpoint import ConfigError, ResumableSampler, Session, random_state
+from tests.checkpoint.torch_training import EPOCHS, Training, train
 
 ROOT = Path(__file__).parents[2]
 BATCHES = 6

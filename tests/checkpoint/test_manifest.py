@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.checkpoint.helpers import HEAD, flip_a_bit, write
 
 from nightspot.checkpoint import ConfigError, DamagedError, UnverifiableError, _hashing, manifest
 from nightspot.checkpoint.manifest import MANIFEST
+from tests.checkpoint.helpers import HEAD, flip_a_bit, write
 
 Fresh = Callable[[], Path]
 FILES = ("state.json", "model.pt", MANIFEST)

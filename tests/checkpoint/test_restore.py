@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.checkpoint.helpers import flip_a_bit, lines, save
 
 from nightspot.checkpoint import ConfigError, LoadError, Restored, Session, _torch, manifest, restore
+from tests.checkpoint.helpers import flip_a_bit, lines, save
 
 
 class Reluctant:

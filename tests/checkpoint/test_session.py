@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.checkpoint.helpers import lines
 
 from nightspot.checkpoint import SaveError, Session, StateError, manifest
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.manifest import Manifest
+from tests.checkpoint.helpers import lines
 
 
 class Night:

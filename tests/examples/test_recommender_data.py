@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from data import DataError, Interactions, Pairs, split_by_time
 from synthetic import ZIPF_EXPONENT, ZIPF_SHIFT, World, generate
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from data import Pairs, Split
 from metrics import best, evaluate, ndcg, popularity, recall
 

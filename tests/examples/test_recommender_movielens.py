@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from data import DataError, Interactions
 from movielens import load
 

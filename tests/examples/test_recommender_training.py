@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from data import Split, split_by_time
 from metrics import evaluate, popularity
 from model import MatrixFactorisation, bpr_loss
