@@ -1,1 +1,25 @@
+"""The job file: TOML in, a frozen Job out, and one clear error for whatever is wrong."""
 
+from __future__ import annotations
+
+from nightspot.jobfile.durations import format_duration, parse_duration
+from nightspot.jobfile.feasible import check_fits, check_pools
+from nightspot.jobfile.init import starter
+from nightspot.jobfile.load import JobFile, load_job
+from nightspot.jobfile.overrides import apply_overrides
+from nightspot.jobfile.plan import Night, plan_night
+from nightspot.jobfile.schema import job_schema
+
+__all__ = [
+    "JobFile",
+    "Night",
+    "apply_overrides",
+    "check_fits",
+    "check_pools",
+    "format_duration",
+    "job_schema",
+    "load_job",
+    "parse_duration",
+    "plan_night",
+    "starter",
+]

@@ -1,0 +1,79 @@
+"""The fingerprint of a Job: what its result depends on, and nothing that may change between two nights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Optional, Sequence
+
+from nightspot.errors import JobFileError
+from nightspot.jobfile.document import Document
+
+VERSION = 1
+MOST_FILES = 10_000
+
+
+def fingerprint(document: Document, directory: Path, file: str) -> str:
+    """SHA-256 over the command, hyperparameters, channels, world sizes and the content of the code, placeholders unfilled.
+
+    Prices, pools, the deadline and the folder's place are not in it. Of the world sizes only which there are, not how often.
+    """
+    facts = {
+        "version": VERSION,
+        "command": document.command,
+        "hyperparameters": document.training.hyperparameters,
+        "channels": document.training.channels,
+        "world_sizes": sorted({pool.world_size for pool in document.pools}),
+        "code": {
+            path.relative_to(directory).as_posix(): _digest(path, file)
+            for path in code_files(document.command, document.training.code, directory, file)
+        },
+    }
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def code_files(command: Sequence[str], patterns: Optional[Sequence[str]], directory: Path, file: str) -> list[Path]:
+    """The files of the code, in order: those that the patterns match, else those that the command names below its directory."""
+    if patterns is None:
+        named = {directory / word for word in command[:1000] if _is_below(word)}
+        return sorted([path for path in named if path.is_file()])
+    found: set[Path] = set()
+    for index, pattern in enumerate(patterns):
+        found |= _matches(pattern, directory, file, f"training.code[{index}]")
+    if len(found) > MOST_FILES:
+        raise JobFileError(file, "training.code", len(found), f"more than {MOST_FILES} files", "Name fewer of them.")
+    return sorted(found)
+
+
+def _matches(pattern: str, directory: Path, file: str, field: str) -> set[Path]:
+    if not _is_below(pattern):
+        raise JobFileError(file, field, pattern, "code lies below the job's directory", "Name it from there.")
+    try:
+        matches = {path for path in directory.glob(pattern) if path.is_file()}
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise JobFileError(
+            file, field, pattern, f"this is no pattern ({error})", 'Write it like "src/**/*.py".'
+        ) from None
+    if not matches:
+        raise JobFileError(file, field, pattern, "no file matches it", 'Write it like "src/**/*.py".')
+    return matches
+
+
+def _is_below(word: str) -> bool:
+    path = Path(word)
+    return bool(word) and len(word) < 1000 and not path.is_absolute() and ".." not in path.parts and "\0" not in word
+
+
+def _digest(path: Path, file: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise JobFileError(
+            file, "training.code", str(path), f"it cannot be read ({error.strerror})", "Make it readable."
+        ) from None
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""One night of a job file: the window resolved, the placeholders filled in, the paths absolute."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable, Mapping, Optional
+
+from nightspot.jobfile.document import Document
+from nightspot.jobfile.feasible import check_pools
+from nightspot.jobfile.fingerprint import fingerprint
+from nightspot.jobfile.load import JobFile
+from nightspot.jobfile.placeholders import expand
+from nightspot.jobfile.pools import pools
+from nightspot.jobfile.settings import OPTION_KEYS
+from nightspot.jobfile.window import Window, resolve
+from nightspot.model.job import Checkpointing, Hooks, Job, Limits, OnLimit, PolicyChoice, Training, Work
+
+WAIT_S = 3600.0
+FolderOf = Callable[[str], Path]
+Values = Mapping[str, Optional[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A Job and its window. `market_now_utc` is what market time shows when it is planned: the real time, unless time is compressed."""
+
+    job: Job
+    run_id: str
+    start_utc: float
+    deadline_utc: float
+    night_label: str
+    market_now_utc: float
+
+
+def plan_night(job_file: JobFile, now_utc: float, run_suffix: str = "", folder_of: Optional[FolderOf] = None) -> Night:
+    """The night whose deadline is the next one after `now_utc`. JobFileError if it has none, or could never be run.
+
+    `folder_of(run_id)` is the folder of a run; without it {run_folder} is not set, and the folder of checkpoints is left open. With
+    compressed time a night always has its whole window: market time begins at its start, and absolute times may lie in the past.
+    """
+    document = job_file.document
+    scaled = document.time_scale != 1
+    due = document.deadline
+    window = resolve(due.start, due.at, due.timezone, now_utc, job_file.file, past=scaled)
+    stamp = deadline_stamp(window.deadline_utc)
+    run_id = f"{document.name}-{stamp}{run_suffix}"
+    folder = folder_of(run_id).absolute() if folder_of is not None else None
+    job = _job(job_file, _basics(document, window, run_id, folder), folder)
+    check_pools(job, job_file.file)
+    now = window.start_utc if scaled else now_utc
+    return Night(job, run_id, window.start_utc, window.deadline_utc, window.night, now)
+
+
+def deadline_stamp(deadline_utc: float) -> str:
+    """A deadline as it stands in a run's id: 20261125T0700Z; seconds only where there are any."""
+    moment = datetime.fromtimestamp(deadline_utc, timezone.utc)
+    return moment.strftime("%Y%m%dT%H%M%SZ" if moment.second else "%Y%m%dT%H%MZ")
+
+
+def _basics(document: Document, window: Window, run_id: str, folder: Optional[Path]) -> Values:
+    return {
+        "night": window.night,
+        "deadline": deadline_stamp(window.deadline_utc),
+        "run_id": run_id,
+        "name": document.name,
+        "run_folder": str(folder) if folder is not None else None,
+    }
+
+
+def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
+    document = job_file.document
+    work = _work(document)
+    checkpoints = _checkpointing(job_file, basics, folder)
+    extend_s = document.deadline.extend
+    return Job(
+        name=document.name,
+        training=_training(job_file, basics, checkpoints.directory),
+        work=work,
+        pools=pools(document.pools, document.time_scale, job_file.base),
+        policy=_policy(document),
+        checkpoint=checkpoints,
+        limits=_limits(document),
+        hooks=Hooks(**{name: getattr(document.hooks, key) for name, key in HOOKS.items()}),
+        tail_s=document.deadline.reserve,
+        extend_s=work.total_s if extend_s is None else extend_s,
+        guard_pools=document.deadline.guard_pools,
+        time_scale=float(document.time_scale),
+        miss_means=document.deadline.miss_means,
+        timezone=document.deadline.timezone,
+    )
+
+
+HOOKS: Mapping[str, str] = {
+    "success": "success",
+    "failure": "failure",
+    "risk": "risk",
+    "risk_after_s": "risk_after",
+    "risk_slack_s": "risk_slack",
+}
+
+
+def _work(document: Document) -> Work:
+    table = document.work
+    if table.units is None:
+        return Work(1.0, "job", float(table.total or 0.0))
+    units = float(table.units)
+    each_s = table.each if table.each is not None else float(table.total or 0.0) / units
+    return Work(units, table.unit, each_s)
+
+
+def _policy(document: Document) -> PolicyChoice:
+    table = document.policy_table
+    given = {option: getattr(table, key) for option, key in OPTION_KEYS.items()}
+    options = {option: float(value) for option, value in given.items() if value is not None}
+    if table.name == "timed-fallback":
+        options.setdefault("wait_s", WAIT_S)
+    return PolicyChoice(table.name, options)
+
+
+def _limits(document: Document) -> Limits:
+    table = document.limits
+    return Limits(
+        attempts=table.attempts,
+        failures=table.failures,
+        cost_usd=table.cost,
+        on_limit=OnLimit(table.on_limit),
+        no_progress_s=table.no_progress,
+    )
+
+
+def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Checkpointing:
+    table = job_file.document.checkpoint
+    directory = str(folder / "checkpoints") if folder is not None else ""
+    if table.directory is not None:
+        directory = _path(expand(table.directory, basics, job_file.file, "checkpoint.directory"), job_file.base)
+    return Checkpointing(directory, table.interval, table.pattern)
+
+
+def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Training:
+    document, file = job_file.document, job_file.file
+    table = document.artifact_table
+    artifact = None
+    if table is not None:
+        artifact = _path(expand(table.path, basics, file, "artifact.path"), job_file.directory)
+    values = {**basics, "checkpoint_dir": checkpoint_dir or None, "artifact": artifact, "python": sys.executable}
+    publish = None
+    if table is not None and table.publish is not None:
+        publish = _path(expand(table.publish, values, file, "artifact.publish"), job_file.base)
+    command = [expand(word, values, file, f"command[{i}]") for i, word in enumerate(document.command)]
+    environment = {k: expand(v, values, file, f"environment.{k}") for k, v in document.environment.items()}
+    return Training(
+        command=tuple(command),
+        directory=str(job_file.directory),
+        environment=environment,
+        hyperparameters=document.training.hyperparameters,
+        channels=_channels(job_file, basics),
+        artifact=artifact,
+        publish=publish,
+        fingerprint=fingerprint(document, job_file.directory, file),
+        sagemaker=document.training.sagemaker,
+    )
+
+
+def _channels(job_file: JobFile, basics: Values) -> dict[str, str]:
+    channels = job_file.document.training.channels
+    return {
+        name: _path(expand(path, basics, job_file.file, f"training.channels.{name}"), job_file.base)
+        for name, path in channels.items()
+    }
+
+
+def _path(text: str, base: Path) -> str:
+    """Absolute, from that folder; addresses such as s3://bucket/key stay as they are."""
+    return text if "://" in text else str(base / Path(text).expanduser())

@@ -1,0 +1,137 @@
+"""pydantic's findings as one JobFileError: the key that is wrong, what stood there, what was expected, what to do."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional, Sequence, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from nightspot.errors import JobFileError
+from nightspot.jobfile.fields import nearest
+from nightspot.jobfile.settings import TABLE, WORD
+from nightspot.jobfile.tomltext import short, show
+
+Location = Sequence["int | str"]
+
+EXPECTED = {
+    "string_type": "expected a text in quotes",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "model_attributes_type": "expected a table",
+    "too_short": "expected at least one",
+    "missing": "it is required",
+    "extra_forbidden": "there is no such key here",
+}
+LIMITS = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "at most {max_length} are allowed",
+    "literal_error": "expected {expected}",
+}
+
+
+def as_job_file_error(
+    error: ValidationError, file: str, model: type[BaseModel], document: Mapping[str, Any]
+) -> JobFileError:
+    """The finding to show: unknown keys come first, for they explain what is missing. The number of the others is told."""
+    found = error.errors(include_url=False)
+    first = next((f for f in found if f["type"] == "extra_forbidden"), found[0])
+    location = [part for part in first["loc"] if part not in (TABLE, WORD)]
+    context = first.get("ctx", {})
+    field = joined(dotted(location), str(context.get("field", "")))
+    expected, remedy = _words(first, location, model, context)
+    others = f" ({len(found) - 1} more to correct after this one.)" if len(found) > 1 else ""
+    value = short(value_at(document, field))
+    return JobFileError(file, field, value, expected, f"{remedy}{others}")
+
+
+def _words(
+    finding: ErrorDetails, location: Location, model: type[BaseModel], context: Mapping[str, Any]
+) -> tuple[str, str]:
+    kind = finding["type"]
+    if kind == "nightspot":
+        return str(context["expected"]), str(context["remedy"])
+    limit = LIMITS.get(kind, "").format(**{k: _plain(v) for k, v in context.items()})
+    expected = limit or EXPECTED.get(kind, finding["msg"])
+    if kind == "extra_forbidden":
+        parent = _model_at(model, location[:-1])
+        return expected, nearest(str(location[-1]), _keys(parent) if parent else ())
+    return expected, _example(model, location, missing=kind == "missing")
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _example(model: type[BaseModel], location: Location, *, missing: bool) -> str:
+    field = _field_at(model, location)
+    if field is None or not field.examples:
+        return "Correct it."
+    key = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
+    verb = "Add it, for example" if missing else "Write, for example"
+    return f"{verb}: {key} = {show(field.examples[0])}."
+
+
+def dotted(location: Location) -> str:
+    """("pools", 1, "price") as `pools[1].price`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def joined(parent: str, field: str) -> str:
+    """A key below another, either of which may be empty."""
+    return f"{parent}.{field}" if parent and field else parent or field
+
+
+def value_at(document: Any, field: str) -> Any:
+    """What stands at `pools[1].price`; None where nothing does."""
+    value = document
+    for part in field.replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping):
+            value = value.get(part)
+        else:
+            return None
+    return value
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _model_at(model: type[BaseModel], location: Location) -> Optional[type[BaseModel]]:
+    here: Optional[type[BaseModel]] = model
+    for part in location:
+        if isinstance(part, str) and here is not None:
+            field = _keys(here).get(part)
+            here = _model_in(field.annotation) if field else None
+    return here
+
+
+def _field_at(model: type[BaseModel], location: Location) -> Optional[FieldInfo]:
+    names = [part for part in location if isinstance(part, str)]
+    parent = _model_at(model, names[:-1]) if names else None
+    return _keys(parent).get(names[-1]) if parent else None
+
+
+def _model_in(annotation: Any) -> Optional[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        model = _model_in(inner)
+        if model is not None:
+            return model
+    return None
