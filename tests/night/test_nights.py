@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nightspot.market.trace import NEVER
 from nightspot.model.attempt import AttemptOutcome, RunOutcome
 from nightspot.model.decision import Decision, Observation, Want
 from nightspot.policy.base import Policy
 from nightspot.policy.baselines import Greedy, OnDemand, Reserve, SpotOnly, TimedFallback, UniformProgress
-from tests.night.worlds import HOUR, World, guarded, trace
+from tests.night.worlds import HOUR, World, guarded, on_demand, spot, trace
 
 POLICIES = [OnDemand(), SpotOnly(), Greedy(), TimedFallback(3600.0), Reserve(), UniformProgress()]
 
@@ -66,29 +68,81 @@ class Hostile:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
+    """Any capacity, overheads inside their bounds, a loop as slow as `reaction_s` allows; a night that can just be on time, or better."""
     flips = draw(st.lists(st.integers(1, 600), max_size=20, unique=True).map(sorted))
     first_up = draw(st.booleans())
     lead_s, stop_s = draw(st.integers(0, 1200)), draw(st.integers(0, 600))
-    reaction_s = draw(st.integers(0, 300))
-    work_s = draw(st.integers(600, 5 * 3600))
-    slack_s = draw(st.integers(0, 4 * 3600))
+    reaction_s, tail_s = draw(st.integers(0, 300)), draw(st.integers(0, 900))
+    work_s, slack_s = draw(st.integers(600, 5 * 3600)), draw(st.integers(0, 4 * 3600))
+    speed, last_speed = draw(st.sampled_from([0.5, 1.0, 3.0])), draw(st.sampled_from([0.5, 1.0, 3.0]))
+    first_refuses, refusal_s = draw(st.booleans()), draw(st.integers(0, 600))
+    blind = draw(st.booleans())
+    capacities = {"spot": trace(*[f / 60 for f in flips], first_up=first_up)}
+    pools = (
+        spot(speed=draw(st.sampled_from([0.5, 1.0, 3.0]))),
+        on_demand(speed=speed),
+        on_demand("last", speed=last_speed),
+    )
     return World(
-        {"spot": trace(*[f / 60 for f in flips], first_up=first_up)},
+        capacities | ({"on-demand": NEVER} if first_refuses else {}),
+        pools=pools,
         work_s=float(work_s),
-        window_s=float(work_s + lead_s + stop_s + max(reaction_s, 1) + slack_s),
+        window_s=float(
+            work_s / min(speed, last_speed) + lead_s + stop_s + tail_s + refusal_s + 3 * max(reaction_s, 1) + slack_s
+        ),
         lead_s=float(lead_s),
         true_lead_s=lead_s * draw(st.sampled_from([0.3, 1.0])),
         stop_s=float(stop_s),
         reaction_s=float(reaction_s),
         save_every_s=float(draw(st.sampled_from([0, 300, 1800, 7200]))),
+        tail_s=float(tail_s),
+        guard_pools=2 if blind and first_refuses else draw(st.sampled_from([1, 2])),
+        blind=blind,
+        refusal_s=float(refusal_s),
+        lazy_seed=draw(st.integers(0, 2**32)),
     )
 
 
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=400, deadline=None, print_blob=True)
 @given(world=worlds(), seed=st.integers(0, 2**32))
 def test_no_policy_however_hostile_makes_a_run_late_that_could_be_on_time(world: World, seed: int) -> None:
     state = world.play(guarded(Hostile(seed)))
     assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False), f"seed {seed}: {world}"
+    assert (state.attempts[-1].ended_utc or 0.0) + world.tail_s <= state.deadline_utc + 1e-3
+
+
+class Always:
+    """Wants one Pool, whatever happens."""
+
+    def __init__(self, pool_id: str) -> None:
+        self._pool_id = pool_id
+
+    def decide(self, observation: Observation, /) -> Decision:
+        return Decision((Want(self._pool_id),), observation.now_utc + 1e9, "that one")
+
+
+@pytest.mark.parametrize("blind", [True, False])
+@pytest.mark.parametrize("refusal_s", [0.0, 240.0])
+def test_on_demand_that_is_out_is_not_waited_for_past_the_last_moment(blind: bool, refusal_s: float) -> None:
+    pools = (spot(), on_demand(), on_demand("last"))
+    world = World({"on-demand": NEVER}, pools, guard_pools=2, blind=blind, refusal_s=refusal_s)
+    state = world.play(guarded(Always("on-demand")))
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
+    assert state.attempts[-1].pool_id == "last"
+
+
+def test_on_demand_that_trains_is_not_left_for_a_pool_that_may_refuse_without_time_to_come_back() -> None:
+    pools = (spot(), on_demand(), on_demand("last"))
+    world = World({"on-demand": NEVER}, pools, window_s=4 * HOUR + 900, guard_pools=2, blind=True, refusal_s=600.0)
+    world = dataclasses.replace(world, save_every_s=3 * HOUR)
+
+    class Restless:
+        def decide(self, observation: Observation, /) -> Decision:
+            wish = "on-demand" if observation.now_utc > 1200.0 else "last"
+            return Decision((Want(wish),), observation.now_utc + 60.0, "elsewhere")
+
+    state = world.play(guarded(Restless()))
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
 
 
 @settings(max_examples=60, deadline=None, print_blob=True)

@@ -46,11 +46,15 @@ class Capacity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """What a simulated Pool really takes. `save_every_s` 0: work is durable as it is done."""
+    """What a simulated Pool really takes.
+
+    `save_every_s` 0: work is durable as it is done. `refusal_s` 0: without capacity a launch is refused at once, else it ends by then.
+    """
 
     lead_s: float = 0.0
     stop_s: float = 0.0
     save_every_s: float = 0.0
+    refusal_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class _Machine:
     ready_utc: float
     taken_utc: float
     stop_utc: float = math.inf
+    refused_utc: float = math.inf
     units_start: float = 0.0
     told_ready: bool = False
     durable_units: float = 0.0
@@ -93,13 +98,15 @@ class SimulatedBackend:
         """See Backend. Without capacity it is refused at once."""
         machine = self._machines.get(spec.token)
         if machine is None:
-            capacity = self.capacities.get(spec.pool.id)
-            if capacity is not None and not capacity.up(now_utc):
+            capacity, overheads = self.capacities.get(spec.pool.id), self.overheads[spec.pool.id]
+            up = capacity is None or capacity.up(now_utc)
+            if not up and overheads.refusal_s <= 0.0:
                 return Refused(RefusalReason.NO_CAPACITY, f"{spec.pool.id} has no capacity")
-            taken_utc = capacity.next_flip(now_utc) if capacity is not None else math.inf
-            lead_s = self.overheads[spec.pool.id].lead_s
-            machine = _Machine(spec, now_utc, now_utc + lead_s, taken_utc, units_start=spec.units_start)
+            taken_utc = capacity.next_flip(now_utc) if capacity is not None and up else math.inf
+            machine = _Machine(spec, now_utc, now_utc + overheads.lead_s, taken_utc, units_start=spec.units_start)
             machine.durable_units = spec.units_start
+            if not up:
+                machine.ready_utc, machine.refused_utc = math.inf, now_utc + overheads.refusal_s
             self._machines[spec.token] = machine
         return Handle(spec.token, spec.pool.id, spec.token)
 
@@ -143,6 +150,8 @@ class SimulatedBackend:
         """See Backend."""
         machine = self._machines[handle.token]
         held_s = max(0.0, min(now_utc, self.end_utc(machine)) - machine.start_utc)
+        if machine.refused_utc < math.inf:
+            held_s = 0.0
         if self.tick_s > 0:
             held_s = math.ceil(held_s / self.tick_s - 1e-9) * self.tick_s
         return Bill(held_s, held_s / 3600.0 * machine.spec.pool.price_usd_per_hour)
@@ -161,7 +170,7 @@ class SimulatedBackend:
         """When it ends, as things stand: done, taken, stopped, or at its own limit."""
         left = machine.spec.job.work.units - machine.units_start
         done_utc = machine.ready_utc + left * machine.spec.job.work.unit_s / machine.spec.pool.speed
-        return min(done_utc, machine.taken_utc, machine.stop_utc, machine.spec.not_after_utc)
+        return min(done_utc, machine.taken_utc, machine.stop_utc, machine.refused_utc, machine.spec.not_after_utc)
 
     def _units(self, machine: _Machine, at_utc: float) -> float:
         trained_s = max(0.0, at_utc - machine.ready_utc) * machine.spec.pool.speed
@@ -184,6 +193,8 @@ class SimulatedBackend:
         if self._units(machine, end_utc) >= machine.spec.job.work.units * (1 - 1e-12):
             artifact = "simulated" if machine.spec.job.training.artifact is not None else None
             return Ended(EndKind.SUCCEEDED, end_utc, 0, artifact)
+        if end_utc >= machine.refused_utc:
+            return Ended(EndKind.NO_CAPACITY, end_utc, detail=f"{machine.spec.pool.id} has no capacity")
         if end_utc >= machine.taken_utc:
             return Ended(EndKind.TAKEN, end_utc)
         return Ended(EndKind.STOPPED, end_utc)

@@ -53,7 +53,7 @@ class Attempt:
     """What the Journal knows of one Attempt.
 
     `seen` is False while the launch is only an intent. `units_start`: units durable when it was launched.
-    `trained_from_utc` is when its first unit of work began. A live Attempt has no outcome.
+    `trained_from_utc` is when its first unit of work began; `stop_utc` when it was first told to stop. A live Attempt has no outcome.
     """
 
     number: int
@@ -74,6 +74,7 @@ class Attempt:
     notice_utc: float | None = None
     told: str | None = None
     told_utc: float = 0.0
+    stop_utc: float | None = None
     save_asked_utc: float | None = None
     outcome: AttemptOutcome | None = None
     ended_utc: float | None = None

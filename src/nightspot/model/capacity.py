@@ -29,8 +29,8 @@ class Sight(str, Enum):
 class Bounds:
     """How long a Pool takes, conservatively.
 
-    `lead_s`: from the request to the first unit of work. `stop_s`: from being told to stop until it is confirmed ended.
-    `refusal_s`: until a request without capacity is known to be one. `save_s`: one checkpoint.
+    `lead_s`: from the request to the first unit of work. `stop_s`: from being told to stop until it is confirmed ended, the loop's own
+    look included. `refusal_s`: until a request without capacity is known to be one. `save_s`: one checkpoint.
     """
 
     lead_s: float

@@ -181,7 +181,7 @@ class Warned:
 class AttemptEnded:
     """The Attempt is confirmed over. `units_done` counts what it had done, durable or not.
 
-    `final`: it failed in a way that another Attempt would repeat.
+    `final`: it failed in a way that another Attempt would repeat. `learned_utc`: when the loop saw that it had ended.
     """
 
     at_utc: float
@@ -196,6 +196,7 @@ class AttemptEnded:
     facts: Mapping[str, str] | None = None
     detail: str = ""
     final: bool = False
+    learned_utc: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,10 @@ def _follow(found: list[Course], event: PhaseChanged | CheckpointSeen | AttemptE
     place = next((n for n in reversed(range(len(found))) if found[n].number == event.number), None)
     last = found[place] if place is not None else None
     if isinstance(event, PhaseChanged):
+        if place is not None and last is not None and event.incarnation > last.incarnation and last.end_utc is None:
+            found[place] = _closed(last, event.at_utc, last.saved_units, durable_units)
         if event.phase is Phase.TRAINING and (last is None or event.incarnation > last.incarnation):
             found.append(_began(event))
-        elif place is not None and last is not None and event.incarnation > last.incarnation and last.end_utc is None:
-            found[place] = _closed(last, event.at_utc, last.saved_units, durable_units)
     elif place is not None and last is not None and last.end_utc is None:
         found[place] = _moved(last, event, durable_units)
 
@@ -77,13 +77,13 @@ def unit_s(state: RunState, trained: Sequence[Course]) -> float:
     took_s, units = 0.0, 0.0
     for course in trained:
         speed = state.job.pool(state.attempt(course.number).pool_id).speed
-        sample_s, sample_units = _sample(course, state.job.work.units)
+        sample_s, sample_units = sample(course, state.job.work.units)
         if sample_units > 0:
             took_s, units = took_s + sample_s * speed, units + sample_units
     return took_s / units if units > 0 else state.job.work.unit_s
 
 
-def _sample(course: Course, all_units: float) -> tuple[float, float]:
+def sample(course: Course, all_units: float) -> tuple[float, float]:
     """Seconds and units where both are known at one moment: its end if completed, its last Checkpoint, or its end."""
     if course.completed and course.end_utc is not None:
         return course.end_utc - course.from_utc, all_units - course.from_units

@@ -36,10 +36,9 @@ from nightspot.model.events import (
     Warned,
 )
 from nightspot.model.job import Job
+from nightspot.model.learn import as_good_as_refused, slower_lead, slower_unit_s
 
 NOTHING = Decision((), 0.0, "nothing decided yet")
-# A measured unit must be this much slower than planned before the plan changes: timer noise is not news.
-SLOWER_BY = 1.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class RunState:
     asked: str | None = None
     limits_hit: frozenset[Limit] = frozenset()
     told: frozenset[str] = frozenset()
+    warned: frozenset[Warned] = frozenset()
     completed: bool = False
     hopeless: str = ""
     outcome: RunOutcome | None = None
@@ -201,17 +201,10 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
             "trained_from_units": event.units_done,
             "units_done": event.units_done,
         }
-        state = changed(_learn_lead(state, attempt, event.at_utc), on_demand_asked_utc=None)
+        learned = slower_lead(state.bounds.get(attempt.pool_id), attempt, event)
+        bounds = state.bounds if learned is None else {**state.bounds, attempt.pool_id: learned}
+        state = changed(state, bounds=bounds, on_demand_asked_utc=None)
     return _change(state, event.number, **change)
-
-
-def _learn_lead(state: RunState, attempt: Attempt, at_utc: float) -> RunState:
-    """A start-up slower than its bound is the new bound for the rest of the night."""
-    bounds = state.bounds.get(attempt.pool_id)
-    took_s = at_utc - attempt.requested_utc
-    if attempt.incarnation > 1 or bounds is None or took_s <= bounds.lead_s:
-        return state
-    return changed(state, bounds={**state.bounds, attempt.pool_id: changed(bounds, lead_s=took_s)})
 
 
 def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
@@ -220,7 +213,7 @@ def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
 
 def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
     attempt = state.attempt(event.number)
-    state = _learn_unit(state, attempt, event)
+    state = changed(state, unit_s=slower_unit_s(state.job, state.unit_s, attempt, event))
     if event.units_done > state.durable_units:
         state = changed(
             state,
@@ -230,17 +223,6 @@ def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
             failures=0,
         )
     return _change(state, event.number, units_done=max(attempt.units_done, event.units_done))
-
-
-def _learn_unit(state: RunState, attempt: Attempt, event: CheckpointSeen) -> RunState:
-    """Units slower than planned make the work left longer, at once: the guard plans with what is."""
-    if attempt.trained_from_utc is None:
-        return state
-    done = event.units_done - attempt.trained_from_units
-    if done < min(1.0, 0.05 * state.job.work.units) or done <= 0:
-        return state
-    took_s = (event.at_utc - attempt.trained_from_utc) * state.job.pool(attempt.pool_id).speed / done
-    return changed(state, unit_s=took_s) if took_s > state.unit_s * SLOWER_BY else state
 
 
 def _sight_lost(state: RunState, event: SightLost) -> RunState:
@@ -259,12 +241,16 @@ def _told(state: RunState, event: Told) -> RunState:
         return changed(state, seq=state.seq + 1)
     if event.word == "checkpoint":
         return _change(state, event.number, save_asked_utc=event.at_utc)
-    stopping = {"phase": Phase.STOPPING, "phase_utc": event.at_utc} if event.word == "stop" else {}
-    return _change(state, event.number, told=event.word, told_utc=event.at_utc, **stopping)
+    change: dict[str, Any] = {"told": event.word, "told_utc": event.at_utc}
+    if event.word == "stop":
+        before_utc = state.attempt(event.number).stop_utc
+        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc}
+        change["stop_utc"] = event.at_utc if before_utc is None else before_utc
+    return _change(state, event.number, **change)
 
 
-def _warned(state: RunState, _event: Warned) -> RunState:
-    return changed(state, seq=state.seq + 1)
+def _warned(state: RunState, event: Warned) -> RunState:
+    return changed(state, seq=state.seq + 1, warned=state.warned | {event})
 
 
 def _ended(state: RunState, event: AttemptEnded) -> RunState:
@@ -276,8 +262,10 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
     if event.outcome is AttemptOutcome.FAILED:
         hopeless = (event.detail or "it failed for good") if event.final else ""
         state = changed(state, failures=state.failures + 1, hopeless=hopeless)
-    if event.outcome is AttemptOutcome.NO_CAPACITY:
-        state = changed(state, refused_utc={**state.refused_utc, attempt.pool_id: event.at_utc})
+    if as_good_as_refused(state.bounds.get(attempt.pool_id), attempt, event):
+        # From when it was learned: what was not known could not be acted on, and the next Pool's turn comes first.
+        learned_utc = max(event.at_utc, event.learned_utc)
+        state = changed(state, refused_utc={**state.refused_utc, attempt.pool_id: learned_utc})
     return _change(
         state,
         event.number,

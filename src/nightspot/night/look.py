@@ -139,7 +139,7 @@ def _known(state: RunState, event: Event) -> bool:
         return event.incarnation < attempt.incarnation or later
     if isinstance(event, InterruptionSeen):
         return state.attempt(event.number).notice_utc == event.at_utc
-    return False
+    return event in state.warned
 
 
 _ORDER = {phase: place for place, phase in enumerate(Phase)}
@@ -169,6 +169,7 @@ def _end(
         facts=ended.facts or None,
         detail=detail,
         final=final,
+        learned_utc=now_utc,
     )
 
 

@@ -25,6 +25,8 @@ EPSILON_S = 1e-3
 # Nobody reacts in no time: the wake at the trip itself comes a little after it.
 REACTION_MIN_S = 10 * EPSILON_S
 NO_BOUNDS = Bounds(0.0)
+# When a policy whose decision is over at once is asked again.
+AGAIN_S = 1.0
 
 
 def counted(observation: Observation) -> tuple[Pool, ...]:
@@ -37,6 +39,16 @@ def counted(observation: Observation) -> tuple[Pool, ...]:
     return there or known
 
 
+def planned_with(observation: Observation) -> tuple[Pool, ...]:
+    """The Pools that the way out may lead to: the first `guard_pools` in file order, and the first of those not seen to be out.
+
+    One seen to be out is not left out: it may be back, be asked, and refuse, when the time comes.
+    """
+    known = tuple([p for p in observation.pools if p.market is Market.ON_DEMAND and p.id in observation.bounds])
+    first = known[: observation.guard_pools]
+    return first + tuple([p for p in counted(observation)[: observation.guard_pools] if p not in first])
+
+
 def finish_s(observation: Observation, pool: Pool, left_s: float | None = None) -> float:
     """From asking that Pool to the end of the work, by its bounds."""
     left = observation.work.left_s if left_s is None else left_s
@@ -45,10 +57,10 @@ def finish_s(observation: Observation, pool: Pool, left_s: float | None = None) 
 
 def escape_s(observation: Observation, target: Pool | None, left_s: float | None = None) -> float:
     """From now to the end of the work when capacity goes, or is let go, and on-demand must do the rest. inf without on-demand."""
-    pools = counted(observation)[: observation.guard_pools]
+    pools = planned_with(observation)
     if not pools:
         return math.inf
-    refusals_s = sum([observation.bounds[p.id].refusal_s for p in pools[:-1]])
+    refusals_s = sum([observation.bounds[p.id].refusal_s for p in pools[: observation.guard_pools - 1]])
     longest_s = max([finish_s(observation, p, left_s) for p in pools])
     return _stop_s(observation, target) + refusals_s + longest_s
 
@@ -120,8 +132,8 @@ class Guarded:
         allowed = observation.now_utc <= latest + EPSILON_S and not _last_launch(observation, target)
         if not allowed:
             return _until_it_finishes(observation, escape(observation), target)
-        # The trip is the last moment of permission: wake just after it.
-        until_utc = min(wish.until_utc, latest + 2 * EPSILON_S)
+        # The trip is the last moment of permission: wake just after it, and after now.
+        until_utc = min(wish.until_utc, max(latest + 2 * EPSILON_S, observation.now_utc + EPSILON_S))
         return wish if until_utc == wish.until_utc else changed(wish, until_utc=until_utc)
 
     def _wish(self, observation: Observation) -> Decision:
@@ -135,6 +147,8 @@ class Guarded:
             return changed(keep(observation, f"the policy failed: {error!r}"), by="guard")
         if not (wants_ok and until_ok):
             return changed(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
+        if wish.until_utc <= observation.now_utc:  # asked again at once, it would say the same
+            wish = changed(wish, until_utc=observation.now_utc + max(observation.reaction_s, AGAIN_S))
         probes_ok = all(w.role is Role.TRAIN or observation.abilities[w.pool_id].beside for w in wish.wants)
         return wish if probes_ok else changed(wish, wants=tuple(trains))
 
@@ -155,16 +169,15 @@ def _last_launch(observation: Observation, target: Pool | None) -> bool:
 
 
 def _on_demand(observation: Observation, wish: Decision, target: Pool) -> Decision:
-    """On-demand is the way out itself; only a wish for a Pool that cannot make it is overruled."""
+    """On-demand that is held is the way out itself; one to be asked for may refuse."""
     held = observation.held
     if held is not None and held.pool_id == target.id and not held.stopping:
         return _unless_overdue(observation, wish)
-    fits = _fits(observation, target)
-    if target in counted(observation)[: observation.guard_pools] and (fits or not _held_on_demand(observation)):
-        return wish
-    refusal_s = observation.bounds.get(target.id, NO_BOUNDS).refusal_s
-    if fits and observation.now_utc + refusal_s <= latest_utc(observation, target):
-        return wish
+    # Asking a Pool that may refuse is like holding nothing: allowed until its refusal could still be followed by the way out.
+    latest = latest_utc(observation, target) - observation.bounds.get(target.id, NO_BOUNDS).refusal_s
+    if _fits(observation, target) and observation.now_utc <= latest + EPSILON_S:
+        until_utc = max(latest + 2 * EPSILON_S, observation.now_utc + EPSILON_S)
+        return changed(wish, until_utc=min(wish.until_utc, until_utc))
     return escape(observation)
 
 
@@ -184,7 +197,10 @@ def _fits(observation: Observation, pool: Pool) -> bool:
 def _unless_overdue(observation: Observation, wish: Decision) -> Decision:
     """An overdue on-demand request is kept, unless another on-demand Pool still fits."""
     held = observation.held
-    if held is None or held.phase not in (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING) or held.pending_s > 0:
+    if held is None or held.phase not in (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING):
+        return wish
+    bounds = observation.bounds.get(held.pool_id, NO_BOUNDS)
+    if held.pending_s > 0 or observation.now_utc <= held.since_utc + bounds.refusal_s:
         return wish
     for pool in counted(observation):
         if pool.id != held.pool_id and _fits(observation, pool) and observation.attempts_left > 0:

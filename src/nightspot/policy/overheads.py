@@ -1,0 +1,147 @@
+"""Learning from past nights: how long a Pool really takes, and how long a unit of work really takes. Conservative on purpose.
+
+Bounds come from the job file until there are 20 samples of a span, then from their 95th percentile, never below the job file's. A
+unit's time comes from the 95th percentile of uninterrupted stretches of the same program on the same data; the job file's until there
+are 5. What tonight shows to be slower still counts at once (`model.state`); what it shows to be faster waits for the next night.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Iterable, Mapping, Sequence
+
+from nightspot.model.attempt import Attempt, AttemptOutcome, Phase
+from nightspot.model.capacity import Bounds, Pool
+from nightspot.model.events import (
+    AttemptEnded,
+    CheckpointSeen,
+    Event,
+    LaunchRefused,
+    LaunchRequested,
+    PhaseChanged,
+    RefusalReason,
+    RunOpened,
+    Told,
+)
+from nightspot.model.job import Job, Work
+from nightspot.model.measure import courses, sample
+from nightspot.model.state import RunState, replay
+
+BOUND_SAMPLES = 20
+UNIT_SAMPLES = 5
+QUANTILE = 0.95
+# Older samples than the latest so many say little about tonight.
+LATEST = 200
+SPANS = ("lead_s", "stop_s", "refusal_s", "save_s")
+
+Samples = dict[str, list[float]]
+
+
+@dataclass(slots=True)
+class Past:
+    """What past nights showed, oldest first: by Pool (whatever its id was then) the spans it took, and stretches of work."""
+
+    spans: dict[tuple[object, ...], Samples] = field(default_factory=dict)
+    units_s: list[float] = field(default_factory=list)
+
+    def of(self, pool: Pool) -> Samples:
+        """The samples of that Pool."""
+        return self.spans.setdefault(_what(pool), {span: [] for span in SPANS})
+
+
+def _what(pool: Pool) -> tuple[object, ...]:
+    return pool.backend, pool.place, pool.instance_type, pool.market, pool.world_size
+
+
+def quantile(samples: Sequence[float], share: float = QUANTILE) -> float:
+    """The smallest sample that so large a share of them does not exceed. ValueError without samples."""
+    if not samples:
+        raise ValueError("no samples")
+    return sorted(samples)[max(0, math.ceil(share * len(samples)) - 1)]
+
+
+def look_back(job: Job, nights: Iterable[Sequence[Event]]) -> Past:
+    """Read past nights of that Job, oldest first. Nights at another `time_scale` say nothing: real start-ups do not scale."""
+    past = Past()
+    for events in nights:
+        opened = events[0] if events else None
+        if isinstance(opened, RunOpened) and opened.job.name == job.name and opened.job.time_scale == job.time_scale:
+            state = replay(events)
+            _add_spans(past, state, events)
+            if opened.job.training.fingerprint == job.training.fingerprint and opened.job.work.unit == job.work.unit:
+                _add_units(past, state, events)
+    return past
+
+
+def learned_bounds(job: Job, past: Past) -> Mapping[str, Bounds]:
+    """By Pool id. A Pool without bounds in the job file has none until all that the guard plans with has been measured."""
+    learned = {pool.id: _bounds(pool, past.of(pool)) for pool in job.pools}
+    return {pool_id: bounds for pool_id, bounds in learned.items() if bounds is not None}
+
+
+def _bounds(pool: Pool, samples: Samples) -> Bounds | None:
+    measured = {span: quantile(taken[-LATEST:]) for span, taken in samples.items() if len(taken) >= BOUND_SAMPLES}
+    if pool.bounds is None:
+        return Bounds(**measured) if "lead_s" in measured and "stop_s" in measured else None
+    return replace(pool.bounds, **{span: max(getattr(pool.bounds, span), value) for span, value in measured.items()})
+
+
+def learned_work(job: Job, past: Past) -> Work:
+    """The work, its unit's time as measured where there are samples enough."""
+    samples = past.units_s[-LATEST:]
+    if len(samples) < UNIT_SAMPLES:
+        return job.work
+    return replace(job.work, unit_s=quantile(samples), learned=True)
+
+
+def _add_units(past: Past, state: RunState, events: Sequence[Event]) -> None:
+    for course in courses(events):
+        took_s, units = sample(course, state.job.work.units)
+        if took_s > 0 and units > 0:
+            past.units_s.append(took_s * state.job.pool(state.attempt(course.number).pool_id).speed / units)
+
+
+def _add_spans(past: Past, state: RunState, events: Sequence[Event]) -> None:
+    clock = _StopWatch(state, past)
+    for event in events:
+        clock.hear(event)
+
+
+@dataclass(slots=True)
+class _StopWatch:
+    """Pairs the Events that begin and end a span. Told twice, the first time counts."""
+
+    state: RunState
+    past: Past
+    began_utc: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, LaunchRequested):
+            self._begin(event.number, "lead_s", event.at_utc)
+            self._begin(event.number, "refusal_s", event.at_utc)
+        elif isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
+            self._end(event.number, "lead_s", event.at_utc)
+        elif isinstance(event, LaunchRefused) and event.reason is RefusalReason.NO_CAPACITY:
+            self._end(event.number, "refusal_s", event.at_utc)
+        elif isinstance(event, Told) and event.number > 0:
+            self._told(event)
+        elif isinstance(event, CheckpointSeen):
+            self._end(event.number, "save_s", event.at_utc)
+        elif isinstance(event, AttemptEnded) and event.outcome in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED):
+            self._end(event.number, "stop_s", event.at_utc)
+
+    def _told(self, event: Told) -> None:
+        if event.word == "stop":
+            self._begin(event.number, "stop_s", event.at_utc)
+        elif event.word == "checkpoint":
+            self._begin(event.number, "save_s", event.at_utc)
+
+    def _begin(self, number: int, span: str, at_utc: float) -> None:
+        self.began_utc.setdefault((number, span), at_utc)
+
+    def _end(self, number: int, span: str, at_utc: float) -> None:
+        began_utc = self.began_utc.pop((number, span), None)
+        attempt: Attempt = self.state.attempt(number)
+        if began_utc is not None and at_utc >= began_utc:
+            self.past.of(self.state.job.pool(attempt.pool_id))[span].append(at_utc - began_utc)
