@@ -2,16 +2,17 @@
 
 Bounds come from the job file until there are 20 samples of a span, then from their 95th percentile, never below the job file's. A
 unit's time comes from the 95th percentile of uninterrupted stretches of the same program on the same data; the job file's until there
-are 5. What tonight shows to be slower still counts at once (`model.state`); what it shows to be faster waits for the next night.
+are 5. A stop or a refusal lasts until the loop has seen that it is over: nothing can be done before. What tonight shows to be slower
+still counts at once (`model.learn`); what it shows to be faster waits for the next night.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence, TypeGuard
 
-from nightspot.model.attempt import Attempt, AttemptOutcome, Phase
+from nightspot.model.attempt import AttemptOutcome, Phase
 from nightspot.model.capacity import Bounds, Pool
 from nightspot.model.events import (
     AttemptEnded,
@@ -20,6 +21,7 @@ from nightspot.model.events import (
     LaunchRefused,
     LaunchRequested,
     PhaseChanged,
+    Record,
     RefusalReason,
     RunOpened,
     Told,
@@ -61,16 +63,16 @@ def quantile(samples: Sequence[float], share: float = QUANTILE) -> float:
     return sorted(samples)[max(0, math.ceil(share * len(samples)) - 1)]
 
 
-def look_back(job: Job, nights: Iterable[Sequence[Event]]) -> Past:
+def look_back(job: Job, nights: Iterable[Sequence[Record]]) -> Past:
     """Read past nights of that Job, oldest first. Nights at another `time_scale` say nothing: real start-ups do not scale."""
     past = Past()
-    for events in nights:
-        opened = events[0] if events else None
+    for records in nights:
+        opened = records[0].event if records else None
         if isinstance(opened, RunOpened) and opened.job.name == job.name and opened.job.time_scale == job.time_scale:
-            state = replay(events)
-            _add_spans(past, state, events)
+            state = replay([record.event for record in records])
+            _add_spans(past, state, records)
             if opened.job.training.fingerprint == job.training.fingerprint and opened.job.work.unit == job.work.unit:
-                _add_units(past, state, events)
+                _add_units(past, state, records)
     return past
 
 
@@ -95,53 +97,54 @@ def learned_work(job: Job, past: Past) -> Work:
     return replace(job.work, unit_s=quantile(samples), learned=True)
 
 
-def _add_units(past: Past, state: RunState, events: Sequence[Event]) -> None:
-    for course in courses(events):
+def _add_units(past: Past, state: RunState, records: Sequence[Record]) -> None:
+    for course in courses([record.event for record in records]):
         took_s, units = sample(course, state.job.work.units)
         if took_s > 0 and units > 0:
             past.units_s.append(took_s * state.job.pool(state.attempt(course.number).pool_id).speed / units)
 
 
-def _add_spans(past: Past, state: RunState, events: Sequence[Event]) -> None:
-    clock = _StopWatch(state, past)
-    for event in events:
-        clock.hear(event)
+def _add_spans(past: Past, state: RunState, records: Sequence[Record]) -> None:
+    watch = _StopWatch(state, past)
+    for record in records:
+        watch.hear(record)
 
 
 @dataclass(slots=True)
 class _StopWatch:
-    """Pairs the Events that begin and end a span. Told twice, the first time counts."""
+    """Pairs what begins and ends a span, by the Attempt's number. Told twice, the first time counts."""
 
     state: RunState
     past: Past
     began_utc: dict[tuple[int, str], float] = field(default_factory=dict)
 
-    def hear(self, event: Event) -> None:
+    def hear(self, record: Record) -> None:
+        event, seen_utc = record.event, record.seen_utc * self.state.job.time_scale
         if isinstance(event, LaunchRequested):
             self._begin(event.number, "lead_s", event.at_utc)
-            self._begin(event.number, "refusal_s", event.at_utc)
+            self._begin(event.number, "refusal_s", seen_utc)
+        elif isinstance(event, Told) and event.number > 0:
+            self._begin(event.number, *(("stop_s", seen_utc) if event.word == "stop" else ("save_s", event.at_utc)))
         elif isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
             self._end(event.number, "lead_s", event.at_utc)
-        elif isinstance(event, LaunchRefused) and event.reason is RefusalReason.NO_CAPACITY:
-            self._end(event.number, "refusal_s", event.at_utc)
-        elif isinstance(event, Told) and event.number > 0:
-            self._told(event)
         elif isinstance(event, CheckpointSeen):
             self._end(event.number, "save_s", event.at_utc)
+        elif _refused(event):
+            self._end(event.number, "refusal_s", seen_utc)
         elif isinstance(event, AttemptEnded) and event.outcome in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED):
-            self._end(event.number, "stop_s", event.at_utc)
-
-    def _told(self, event: Told) -> None:
-        if event.word == "stop":
-            self._begin(event.number, "stop_s", event.at_utc)
-        elif event.word == "checkpoint":
-            self._begin(event.number, "save_s", event.at_utc)
+            self._end(event.number, "stop_s", seen_utc)
 
     def _begin(self, number: int, span: str, at_utc: float) -> None:
         self.began_utc.setdefault((number, span), at_utc)
 
     def _end(self, number: int, span: str, at_utc: float) -> None:
         began_utc = self.began_utc.pop((number, span), None)
-        attempt: Attempt = self.state.attempt(number)
         if began_utc is not None and at_utc >= began_utc:
-            self.past.of(self.state.job.pool(attempt.pool_id))[span].append(at_utc - began_utc)
+            pool = self.state.job.pool(self.state.attempt(number).pool_id)
+            self.past.of(pool)[span].append(at_utc - began_utc)
+
+
+def _refused(event: Event) -> TypeGuard[LaunchRefused | AttemptEnded]:
+    if isinstance(event, LaunchRefused):
+        return event.reason is RefusalReason.NO_CAPACITY
+    return isinstance(event, AttemptEnded) and event.outcome is AttemptOutcome.NO_CAPACITY
