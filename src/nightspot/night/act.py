@@ -18,7 +18,7 @@ from nightspot.night.look import handle_of, strangers
 from nightspot.night.night import Night
 from nightspot.night.ports import Backends, LaunchSpec, Refused
 
-# A stop that was not obeyed is said again after so long (market seconds): words get lost.
+# A stop that was not obeyed is said again after so long (market seconds), or after the Pool's own bound: words get lost.
 STOP_AGAIN_S = 120.0
 
 
@@ -34,7 +34,9 @@ def reconcile(night: Night, backends: Backends, decision: Decision, now_utc: flo
 
 def stop(night: Night, backends: Backends, attempt: Attempt, now_utc: float) -> bool:
     """Tell it to stop, once, and again where that was not obeyed. True where it was told now."""
-    if attempt.told == "stop" and now_utc - attempt.told_utc < STOP_AGAIN_S:
+    bounds = night.state.bounds.get(attempt.pool_id)
+    again_s = max(STOP_AGAIN_S, bounds.stop_s if bounds is not None else 0.0)
+    if attempt.told == "stop" and now_utc - attempt.told_utc < again_s:
         return False
     backend = backends[night.state.job.pool(attempt.pool_id).backend]
     try:

@@ -174,7 +174,7 @@ def _on_demand(observation: Observation, wish: Decision, target: Pool) -> Decisi
     if held is not None and held.pool_id == target.id and not held.stopping:
         return _unless_overdue(observation, wish)
     # Asking a Pool that may refuse is like holding nothing: allowed until its refusal could still be followed by the way out.
-    latest = latest_utc(observation, target) - observation.bounds.get(target.id, NO_BOUNDS).refusal_s
+    latest = latest_utc(observation, None) - observation.bounds.get(target.id, NO_BOUNDS).refusal_s
     if _fits(observation, target) and observation.now_utc <= latest + EPSILON_S:
         until_utc = max(latest + 2 * EPSILON_S, observation.now_utc + EPSILON_S)
         return changed(wish, until_utc=min(wish.until_utc, until_utc))
