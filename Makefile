@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup test lint clean
+.PHONY: setup demo test lint clean
 
 $(READY): pyproject.toml requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -13,6 +13,9 @@ $(READY): pyproject.toml requirements.txt
 	touch $(READY)
 
 setup: $(READY)
+
+demo: $(READY)
+	$(BIN)/python examples/recommender/demo.py $(DEMO)
 
 lint: $(READY)
 	$(BIN)/ruff check --no-cache .

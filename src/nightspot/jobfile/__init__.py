@@ -7,12 +7,12 @@ from nightspot.jobfile.feasible import check_fits, check_pools
 from nightspot.jobfile.init import starter
 from nightspot.jobfile.load import JobFile, load_job
 from nightspot.jobfile.overrides import apply_overrides
-from nightspot.jobfile.plan import Night, plan_night
+from nightspot.jobfile.plan import PlannedNight, plan_night
 from nightspot.jobfile.schema import job_schema
 
 __all__ = [
     "JobFile",
-    "Night",
+    "PlannedNight",
     "apply_overrides",
     "check_fits",
     "check_pools",

@@ -20,10 +20,13 @@ UNIT_S = {spelling: Decimal(SECONDS[unit]) for unit, names in SPELLINGS.items() 
 PATTERN = r"^\s*([0-9]+(\.[0-9]+)?\s*[A-Za-z]+\s*)+$"
 PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", re.ASCII)
 LONGEST_S = 366 * 86400.0
+LONGEST_TEXT = 100
 
 
 def parse_duration(text: str) -> float:
     """Seconds. ValueError, with a sentence, for anything that is not one or more of a number with a unit, the longest unit first."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError("that is far too long a text for one")
     total, unit_before, position = Decimal(0), Decimal("Infinity"), 0
     while position < len(text) or not position:
         part = PART.match(text, position)
@@ -44,7 +47,9 @@ def _not_understood(text: str, position: int) -> str:
     rest = text[position:].strip()
     if re.fullmatch(r"[0-9.]+", rest):
         return f"{rest} has no unit"
-    return "a duration is a number and a unit" + (f", and {rest!r} is not" if rest else "")
+    if rest.startswith("-"):
+        return "it cannot be negative"
+    return f"{rest!r} is no number with a unit" if rest else "it is empty"
 
 
 def format_duration(seconds: float) -> str:

@@ -11,15 +11,15 @@ from nightspot.model.job import Job
 
 def check_pools(job: Job, file: str) -> None:
     """JobFileError unless there is an on-demand pool that the guard can plan with, and the spend cap lets it work a whole night."""
+    _check_plannable(job, file)
+    _check_cap(job, file)
+
+
+def _check_plannable(job: Job, file: str) -> None:
     if not job.on_demand:
-        spot_only = 'market = "on-demand"'
-        raise JobFileError(
-            file,
-            "pools",
-            None,
-            "there is no on-demand pool, so no deadline can be kept",
-            f"Add one: [[pools]] with {spot_only}.",
-        )
+        markets = [pool.market.value for pool in job.pools]
+        expected = "there is no on-demand pool, so no deadline can be kept"
+        raise JobFileError(file, "pools", markets, expected, 'Add [[pools]] with market = "on-demand" and its price.')
     if not plannable(job):
         index = job.pools.index(job.on_demand[0])
         raise JobFileError(
@@ -29,7 +29,6 @@ def check_pools(job: Job, file: str) -> None:
             "the guard must know how long an on-demand pool takes to start",
             'Add it, for example: bounds = { lead = "10min" }.',
         )
-    _check_cap(job, file)
 
 
 def plannable(job: Job) -> tuple[Pool, ...]:
@@ -74,10 +73,8 @@ def check_fits(job: Job, file: str, start_utc: float, deadline_utc: float, margi
 
     `start_utc` is when it can begin: the window's start, or now, if that is later. `margin_s` is what the controller itself may take.
     """
-    pools = plannable(job)
-    if not pools:
-        check_pools(job, file)
-    best = min(pools, key=lambda pool: need_s(job, pool))
+    _check_plannable(job, file)
+    best = min(plannable(job), key=lambda pool: need_s(job, pool))
     window_s = deadline_utc - start_utc
     short_s = need_s(job, best) + margin_s - window_s
     if short_s <= 0:

@@ -12,6 +12,7 @@ from nightspot.jobfile.document import Document
 
 VERSION = 1
 MOST_FILES = 10_000
+LIKE_A_PATTERN = 'Write it like "src/**/*.py".'
 
 
 def fingerprint(document: Document, directory: Path, file: str) -> str:
@@ -38,7 +39,7 @@ def code_files(command: Sequence[str], patterns: Optional[Sequence[str]], direct
     """The files of the code, in order: those that the patterns match, else those that the command names below its directory."""
     if patterns is None:
         named = {directory / word for word in command[:1000] if _is_below(word)}
-        return sorted([path for path in named if path.is_file()])
+        return sorted([path for path in named if _is_file(path)])
     found: set[Path] = set()
     for index, pattern in enumerate(patterns):
         found |= _matches(pattern, directory, file, f"training.code[{index}]")
@@ -52,13 +53,19 @@ def _matches(pattern: str, directory: Path, file: str, field: str) -> set[Path]:
         raise JobFileError(file, field, pattern, "code lies below the job's directory", "Name it from there.")
     try:
         matches = {path for path in directory.glob(pattern) if path.is_file()}
-    except (ValueError, OSError, NotImplementedError) as error:
-        raise JobFileError(
-            file, field, pattern, f"this is no pattern ({error})", 'Write it like "src/**/*.py".'
-        ) from None
+    except (ValueError, IndexError, OSError, NotImplementedError):
+        raise JobFileError(file, field, pattern, "this is no pattern of files", LIKE_A_PATTERN) from None
     if not matches:
-        raise JobFileError(file, field, pattern, "no file matches it", 'Write it like "src/**/*.py".')
+        raise JobFileError(file, field, pattern, "no file matches it", LIKE_A_PATTERN)
     return matches
+
+
+def _is_file(path: Path) -> bool:
+    """False also where no file can be: a program on the command line (`python -c ...`) is longer than any name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _is_below(word: str) -> bool:

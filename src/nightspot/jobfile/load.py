@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator, Union
+from typing import Any, Iterable, Iterator, Mapping, Union
 
 from pydantic import ValidationError
 
@@ -12,18 +13,23 @@ from nightspot.errors import JobFileError
 from nightspot.jobfile import placeholders
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.overrides import apply_overrides
+from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pools import check_traces
 from nightspot.jobfile.problems import as_job_file_error
-from nightspot.jobfile.tomltext import read_document
+from nightspot.jobfile.tomltext import read_document, short
 
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file that was read and checked. `file` is its name as the user wrote it, `path` where it lies."""
+    """A job file that was read and checked.
+
+    `file` is its name as the user wrote it, `path` where it lies, `directory` where the command runs.
+    """
 
     file: str
     path: Path
     document: Document
+    directory: Path
 
     @property
     def name(self) -> str:
@@ -35,45 +41,42 @@ class JobFile:
         """The folder from which the file's paths count."""
         return self.path.parent
 
-    @property
-    def directory(self) -> Path:
-        """Where the command runs."""
-        return self.base / Path(self.document.directory).expanduser()
-
 
 def load_job(path: Union[str, Path], overrides: Iterable[str] = ()) -> JobFile:
     """Read and check. JobFileError, naming file, key, value and remedy, for whatever is wrong with it."""
     file = str(path)
-    lies_at = Path(path).expanduser().absolute()
-    tables = apply_overrides(read_document(lies_at, file), overrides)
+    lies_at = Path(absolute(file, Path.cwd(), file, ""))
+    document = _document(apply_overrides(read_document(lies_at, file), overrides), file)
+    for field, template, known in templates(document):
+        placeholders.check(template, file, field, known)
+    directory = _directory(document.directory, lies_at.parent, file)
+    check_traces(document.pools, lies_at.parent, file)
+    return JobFile(file, lies_at, document, directory)
+
+
+def _document(tables: Mapping[str, Any], file: str) -> Document:
+    if not tables:
+        raise JobFileError(file, "name", None, "nothing is set in this file", "`nightspot init` writes a whole one.")
     try:
-        document = Document.model_validate(tables)
+        return Document.model_validate(tables)
     except ValidationError as error:
         raise as_job_file_error(error, file, Document, tables) from None
-    job_file = JobFile(file, lies_at, document)
-    _check_places(job_file)
-    return job_file
 
 
-def _check_places(job_file: JobFile) -> None:
-    for field, template, known in templates(job_file.document):
-        placeholders.check(template, job_file.file, field, known)
-    if not job_file.directory.is_dir():
-        raise JobFileError(
-            job_file.file,
-            "directory",
-            job_file.document.directory,
-            f"there is no folder {job_file.directory}",
-            "Name the folder in which the command runs, from the job file's own.",
-        )
-    check_traces(job_file.document.pools, job_file.base, job_file.file)
+def _directory(text: str, base: Path, file: str) -> Path:
+    directory = Path(absolute(text, base, file, "directory"))
+    with suppress(OSError):  # a name that is too long, a folder that may not be seen
+        if directory.is_dir():
+            return directory
+    remedy = "Name the folder in which the command runs, from the job file's own."
+    raise JobFileError(file, "directory", short(text), "there is no such folder", remedy)
 
 
 def templates(document: Document) -> Iterator[tuple[str, str, Iterable[str]]]:
     """(key, text, placeholders that may stand in it) of all that have any."""
     everything, of_paths = tuple(placeholders.MEANINGS), placeholders.PATH_NAMES
-    for index, word in enumerate(document.command):
-        yield f"command[{index}]", word, everything
+    for word in document.command:
+        yield "command", word, everything
     for key, value in document.environment.items():
         yield f"environment.{key}", value, everything
     for key, value in document.training.channels.items():
@@ -82,5 +85,10 @@ def templates(document: Document) -> Iterator[tuple[str, str, Iterable[str]]]:
         yield "checkpoint.directory", document.checkpoint.directory, of_paths
     artifact = document.artifact_table
     if artifact is not None:
-        yield "artifact.path", artifact.path, of_paths
+        yield artifact_field(document), artifact.path, of_paths
         yield "artifact.publish", artifact.publish or "", everything
+
+
+def artifact_field(document: Document) -> str:
+    """The key that names the artefact's path: the short form, or the table's."""
+    return "artifact" if isinstance(document.artifact, str) else "artifact.path"

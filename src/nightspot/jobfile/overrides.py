@@ -6,9 +6,10 @@ import copy
 from typing import Any, Iterable, Mapping
 
 from nightspot.errors import JobFileError
-from nightspot.jobfile.tomltext import parse_value
+from nightspot.jobfile.tomltext import DEEPEST, checked, parse_value, short
 
 FLAG = "--set"
+EXAMPLE = "Write, for example, --set work.units=5."
 # Keys that may be written short, and the key of the table that the short form stands for.
 SHORT_FORMS = {"policy": "name", "artifact": "path"}
 
@@ -22,41 +23,39 @@ def apply_overrides(document: Mapping[str, Any], overrides: Iterable[str]) -> di
     for override in overrides:
         key, equals, text = override.partition("=")
         path = [part.strip() for part in key.split(".")]
-        if not equals or not all(path):
-            raise JobFileError(FLAG, "", override, "expected key=value", "Write, for example, --set work.units=5.")
-        _put(changed, path, parse_value(text.strip()), override)
+        if not equals or not all(path) or len(path) > DEEPEST:
+            raise JobFileError(FLAG, "the setting", short(override), "expected key=value", EXAMPLE)
+        _put(changed, path, checked(parse_value(text.strip()), FLAG, path))
     return changed
 
 
-def _put(document: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+def _put(document: dict[str, Any], path: list[str], value: Any) -> None:
     here: Any = document
-    for depth, part in enumerate(path[:-1]):
-        listed = isinstance(here, list)
-        here = here[_index(here, part, override)] if listed else _table(here, part, path[: depth + 1], override)
-    if isinstance(here, list):
-        here[_index(here, path[-1], override)] = value
-    else:
-        here[path[-1]] = value
+    for depth in range(1, len(path)):
+        here = _below(here, path[:depth])
+    here[_key(here, path)] = value
 
 
-def _table(here: dict[str, Any], part: str, path: list[str], override: str) -> Any:
-    below = here.setdefault(part, {})
-    if isinstance(below, str) and len(path) == 1 and part in SHORT_FORMS:
-        below = here[part] = {SHORT_FORMS[part]: below}
+def _below(here: Any, path: list[str]) -> Any:
+    """The table or list that stands there; made where nothing does."""
+    key = _key(here, path)
+    below = here[key] if isinstance(here, list) else here.setdefault(key, {})
+    if isinstance(below, str) and len(path) == 1 and key in SHORT_FORMS:
+        below = here[key] = {SHORT_FORMS[key]: below}
     if not isinstance(below, (dict, list)):
-        raise JobFileError(
-            FLAG, ".".join(path), below, "this is one value, with nothing below it", f"Correct {override!r}."
-        )
+        expected = "this is one value, with no keys below it"
+        raise JobFileError(FLAG, ".".join(path), short(below), expected, f"Set it as a whole: {'.'.join(path)}=...")
     return below
 
 
-def _index(items: list[Any], part: str, override: str) -> int:
-    """A place in a list, by the `id` of what stands there, or by its number from 0."""
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and item.get("id") == part:
-            return index
-    if part.isascii() and part.isdigit() and int(part) < len(items):
-        return int(part)
-    ids = [str(item["id"]) for item in items if isinstance(item, dict) and "id" in item]
-    known = ", ".join([f"0 to {len(items) - 1}" if len(items) > 1 else "0", *ids])
-    raise JobFileError(FLAG, part, override, "the list has nothing of that id or number", f"There are: {known}.")
+def _key(here: Any, path: list[str]) -> Any:
+    """The key itself in a table; in a list the place of what has that `id`, or that number, from 0."""
+    if not isinstance(here, list):
+        return path[-1]
+    ids = [str(item["id"]) if isinstance(item, dict) and "id" in item else None for item in here]
+    numbers = [str(index) for index in range(len(here))]
+    for known in (ids, numbers):
+        if path[-1] in known:
+            return known.index(path[-1])
+    remedy = f"There are: {', '.join([*numbers, *filter(None, ids)]) or 'none'}."
+    raise JobFileError(FLAG, ".".join(path[:-1]), path[-1], "the list has nothing of that id or number", remedy)

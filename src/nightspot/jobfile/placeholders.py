@@ -19,6 +19,8 @@ MEANINGS: Mapping[str, str] = {
     "python": "the Python that nightspot runs on",
 }
 TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+# One of these makes a path that no other run has.
+OF_ONE_RUN = frozenset({"run_id", "run_folder"})
 PATH_NAMES = frozenset({"night", "deadline", "run_id", "name", "run_folder"})
 
 
@@ -31,7 +33,12 @@ def check(template: str, file: str, field: str, known: Iterable[str] = tuple(MEA
             raise JobFileError(file, field, template, f"a lone {token[0]!r}", "Literal braces are doubled: {{ and }}.")
         if name is not None and name not in names:
             hint = f"{nearest(name, names)} Literal braces are doubled: {{{{ and }}}}."
-            raise JobFileError(file, field, template, f"there is no placeholder {{{name}}} here", hint)
+            raise JobFileError(file, field, template, f"there is no placeholder {token[0]!r} here", hint)
+
+
+def names_in(template: str) -> frozenset[str]:
+    """The names that stand in braces."""
+    return frozenset([name for name in TOKEN.findall(template) if name])
 
 
 def expand(template: str, values: Mapping[str, Optional[str]], file: str, field: str) -> str:
@@ -51,6 +58,6 @@ def expand(template: str, values: Mapping[str, Optional[str]], file: str, field:
 
 MISSING: Mapping[str, str] = {
     "artifact": 'Name the file that the program writes: artifact = "model.pt".',
-    "checkpoint_dir": 'Name the folder: [checkpoint] directory = "checkpoints".',
+    "checkpoint_dir": 'Name the folder: [checkpoint] directory = "checkpoints/{run_id}".',
     "run_folder": "Write the path out.",
 }

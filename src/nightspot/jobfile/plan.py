@@ -11,8 +11,9 @@ from typing import Callable, Mapping, Optional
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.feasible import check_pools
 from nightspot.jobfile.fingerprint import fingerprint
-from nightspot.jobfile.load import JobFile
+from nightspot.jobfile.load import JobFile, artifact_field
 from nightspot.jobfile.placeholders import expand
+from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pools import pools
 from nightspot.jobfile.settings import OPTION_KEYS
 from nightspot.jobfile.window import Window, resolve
@@ -24,7 +25,7 @@ Values = Mapping[str, Optional[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class PlannedNight:
     """A Job and its window. `market_now_utc` is what market time shows when it is planned: the real time, unless time is compressed."""
 
     job: Job
@@ -35,7 +36,9 @@ class Night:
     market_now_utc: float
 
 
-def plan_night(job_file: JobFile, now_utc: float, run_suffix: str = "", folder_of: Optional[FolderOf] = None) -> Night:
+def plan_night(
+    job_file: JobFile, now_utc: float, run_suffix: str = "", folder_of: Optional[FolderOf] = None
+) -> PlannedNight:
     """The night whose deadline is the next one after `now_utc`. JobFileError if it has none, or could never be run.
 
     `folder_of(run_id)` is the folder of a run; without it {run_folder} is not set, and the folder of checkpoints is left open. With
@@ -51,7 +54,7 @@ def plan_night(job_file: JobFile, now_utc: float, run_suffix: str = "", folder_o
     job = _job(job_file, _basics(document, window, run_id, folder), folder)
     check_pools(job, job_file.file)
     now = window.start_utc if scaled else now_utc
-    return Night(job, run_id, window.start_utc, window.deadline_utc, window.night, now)
+    return PlannedNight(job, run_id, window.start_utc, window.deadline_utc, window.night, now)
 
 
 def deadline_stamp(deadline_utc: float) -> str:
@@ -83,7 +86,7 @@ def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
         policy=_policy(document),
         checkpoint=checkpoints,
         limits=_limits(document),
-        hooks=Hooks(**{name: getattr(document.hooks, key) for name, key in HOOKS.items()}),
+        hooks=_hooks(document),
         tail_s=document.deadline.reserve,
         extend_s=work.total_s if extend_s is None else extend_s,
         guard_pools=document.deadline.guard_pools,
@@ -93,13 +96,9 @@ def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
     )
 
 
-HOOKS: Mapping[str, str] = {
-    "success": "success",
-    "failure": "failure",
-    "risk": "risk",
-    "risk_after_s": "risk_after",
-    "risk_slack_s": "risk_slack",
-}
+def _hooks(document: Document) -> Hooks:
+    table = document.hooks
+    return Hooks(table.success, table.failure, table.risk, table.risk_after, table.risk_slack)
 
 
 def _work(document: Document) -> Work:
@@ -135,7 +134,7 @@ def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path]) ->
     table = job_file.document.checkpoint
     directory = str(folder / "checkpoints") if folder is not None else ""
     if table.directory is not None:
-        directory = _path(expand(table.directory, basics, job_file.file, "checkpoint.directory"), job_file.base)
+        directory = _path(job_file, job_file.base, "checkpoint.directory", table.directory, basics)
     return Checkpointing(directory, table.interval, table.pattern)
 
 
@@ -144,12 +143,12 @@ def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Trainin
     table = document.artifact_table
     artifact = None
     if table is not None:
-        artifact = _path(expand(table.path, basics, file, "artifact.path"), job_file.directory)
+        artifact = _path(job_file, job_file.directory, artifact_field(document), table.path, basics)
     values = {**basics, "checkpoint_dir": checkpoint_dir or None, "artifact": artifact, "python": sys.executable}
     publish = None
     if table is not None and table.publish is not None:
-        publish = _path(expand(table.publish, values, file, "artifact.publish"), job_file.base)
-    command = [expand(word, values, file, f"command[{i}]") for i, word in enumerate(document.command)]
+        publish = _path(job_file, job_file.base, "artifact.publish", table.publish, values)
+    command = [expand(word, values, file, "command") for word in document.command]
     environment = {k: expand(v, values, file, f"environment.{k}") for k, v in document.environment.items()}
     return Training(
         command=tuple(command),
@@ -167,11 +166,10 @@ def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Trainin
 def _channels(job_file: JobFile, basics: Values) -> dict[str, str]:
     channels = job_file.document.training.channels
     return {
-        name: _path(expand(path, basics, job_file.file, f"training.channels.{name}"), job_file.base)
+        name: _path(job_file, job_file.base, f"training.channels.{name}", path, basics)
         for name, path in channels.items()
     }
 
 
-def _path(text: str, base: Path) -> str:
-    """Absolute, from that folder; addresses such as s3://bucket/key stay as they are."""
-    return text if "://" in text else str(base / Path(text).expanduser())
+def _path(job_file: JobFile, base: Path, field: str, template: str, values: Values) -> str:
+    return absolute(expand(template, values, job_file.file, field), base, job_file.file, field)

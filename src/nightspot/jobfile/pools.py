@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 from nightspot.errors import JobFileError
 from nightspot.jobfile.fields import slugged
+from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pooltable import BoundsTable, CapacityTable, PoolTable
 from nightspot.market.trace import parse_trace
 from nightspot.model.capacity import Bounds, Market, Pool
 
 LONGEST_TRACE_BYTES = 64 << 20
+A_TRACE = "Name a recorded trace, or write capacity = { seed = 7 }."
 LAUNCH_DELAY_S, NOTICE_S, GRACE_S = 0.0, 120.0, 20.0
 # Bounds of another backend whose `lead` alone is given.
 STOP_S, REFUSAL_S, SAVE_S = 120.0, 60.0, 60.0
@@ -41,11 +44,8 @@ def _derived(table: PoolTable) -> str:
 
 def _free(wish: str, taken: set[str]) -> str:
     wish = wish[-40:].strip("-")
-    for number in range(2, len(taken) + 3):
-        if wish not in taken:
-            break
-        wish = f"{wish.removesuffix(f'-{number - 1}')[:36]}-{number}"
-    return wish
+    numbered = (f"{wish[:36]}-{number}" for number in count(2))
+    return next(id_ for id_ in chain([wish], numbered) if id_ not in taken)
 
 
 def _pool(table: PoolTable, id_: str, time_scale: float, base: Path) -> Pool:
@@ -77,7 +77,7 @@ def local_bounds(table: PoolTable, time_scale: float) -> Bounds:
     )
 
 
-def _bounds(given: Union[BoundsTable, None], usual: Union[Bounds, None]) -> Union[Bounds, None]:
+def _bounds(given: Optional[BoundsTable], usual: Optional[Bounds]) -> Optional[Bounds]:
     if given is None:
         return usual
     usual = usual or Bounds(given.lead, STOP_S, REFUSAL_S, SAVE_S)
@@ -119,15 +119,20 @@ def check_traces(tables: Sequence[PoolTable], base: Path, file: str) -> None:
     """JobFileError where a pool's trace cannot be read, or is none."""
     for index, table in enumerate(tables):
         if isinstance(table.capacity, CapacityTable) and table.capacity.trace is not None:
-            _check_trace(base / Path(table.capacity.trace).expanduser(), f"pools[{index}].capacity.trace", file)
+            field = f"pools[{index}].capacity.trace"
+            text = _trace_text(Path(absolute(table.capacity.trace, base, file, field)), file, field)
+            parse_trace(text, table.capacity.trace)
 
 
-def _check_trace(path: Path, field: str, file: str) -> None:
+def _trace_text(path: Path, file: str, field: str) -> str:
     try:
-        if not path.is_file() or path.stat().st_size > LONGEST_TRACE_BYTES:
-            raise JobFileError(
-                file, field, str(path), "there is no such file, or none of that size", "Name a trace file."
-            )
-        parse_trace(path.read_text("utf-8"), str(path))
+        if path.exists() and not path.is_file():
+            raise JobFileError(file, field, str(path), "this is not a file", A_TRACE)
+        if path.stat().st_size > LONGEST_TRACE_BYTES:
+            raise JobFileError(file, field, str(path), "this is larger than 64 MiB", A_TRACE)
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise JobFileError(file, field, str(path), "there is no such file", A_TRACE) from None
     except (OSError, ValueError) as error:
-        raise JobFileError(file, field, str(path), f"it cannot be read ({error})", "Name a trace file.") from None
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise JobFileError(file, field, str(path), f"it cannot be read ({reason})", A_TRACE) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Literal, Optional, Union
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from nightspot.jobfile.fields import Duration, Name, SomeDuration, Text, wrong
+from nightspot.jobfile.fields import Duration, Name, PlainTable, SomeDuration, Text, wrong
 from nightspot.jobfile.settings import TABLE, WORD, Table, form
 
 LOCAL_KEYS = ("capacity", "launch_delay", "notice", "grace")
@@ -85,7 +85,7 @@ class PoolTable(Table):
 
     id: Optional[Name] = Field(
         default=None,
-        description="A name of your own. Without it: place, instance type and market.",
+        description="A name of your own. Without it: place and instance type (or backend) and market.",
         examples=["spot-a"],
     )
     backend: Name = Field(default="local", description="Where it runs: an installed backend.", examples=["local"])
@@ -120,7 +120,7 @@ class PoolTable(Table):
         description="Local only: from our own stop to the kill, never under 2 real seconds. Default 20s.",
         examples=["20s"],
     )
-    options: dict[str, Any] = Field(
+    options: PlainTable = Field(
         default_factory=dict, description="Settings of another backend, in its words.", examples=[{"role": "trainer"}]
     )
 

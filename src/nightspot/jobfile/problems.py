@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence, get_args
+from typing import Any, Iterator, Mapping, Optional, Sequence, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -11,9 +11,7 @@ from pydantic_core import ErrorDetails
 from nightspot.errors import JobFileError
 from nightspot.jobfile.fields import nearest
 from nightspot.jobfile.settings import TABLE, WORD
-from nightspot.jobfile.tomltext import short, show
-
-Location = Sequence["int | str"]
+from nightspot.jobfile.tomltext import Location, dotted, short, show
 
 EXPECTED = {
     "string_type": "expected a text in quotes",
@@ -46,13 +44,11 @@ def as_job_file_error(
     """The finding to show: unknown keys come first, for they explain what is missing. The number of the others is told."""
     found = error.errors(include_url=False)
     first = next((f for f in found if f["type"] == "extra_forbidden"), found[0])
-    location = [part for part in first["loc"] if part not in (TABLE, WORD)]
     context = first.get("ctx", {})
-    field = joined(dotted(location), str(context.get("field", "")))
+    location = [*[part for part in first["loc"] if part not in (TABLE, WORD)], *context.get("below", ())]
     expected, remedy = _words(first, location, model, context)
     others = f" ({len(found) - 1} more to correct after this one.)" if len(found) > 1 else ""
-    value = short(value_at(document, field))
-    return JobFileError(file, field, value, expected, f"{remedy}{others}")
+    return JobFileError(file, dotted(location), short(value_at(document, location)), expected, f"{remedy}{others}")
 
 
 def _words(
@@ -64,9 +60,25 @@ def _words(
     limit = LIMITS.get(kind, "").format(**{k: _plain(v) for k, v in context.items()})
     expected = limit or EXPECTED.get(kind, finding["msg"])
     if kind == "extra_forbidden":
-        parent = _model_at(model, location[:-1])
-        return expected, nearest(str(location[-1]), _keys(parent) if parent else ())
+        return expected, _unknown(model, location)
     return expected, _example(model, location, missing=kind == "missing")
+
+
+def _unknown(model: type[BaseModel], location: Location) -> str:
+    """What was probably meant. TOML puts a key under the last [table] before it, so the right key often stands in the wrong place."""
+    key = str(location[-1])
+    parent = _model_at(model, location[:-1]) or model
+    homes = " or ".join(_homes(model, key))
+    return nearest(key, _keys(parent)) + (f" A key of that name belongs {homes}." if homes else "")
+
+
+def _homes(model: type[BaseModel], key: str) -> Iterator[str]:
+    if key in _keys(model):
+        yield "at the top, before the first [table]"
+    for name, field in _keys(model).items():
+        table = _model_in(field.annotation)
+        if table is not None and key in _keys(table):
+            yield "under [[pools]]" if name == "pools" else f"under [{name}]"
 
 
 def _plain(value: Any) -> Any:
@@ -74,36 +86,26 @@ def _plain(value: Any) -> Any:
 
 
 def _example(model: type[BaseModel], location: Location, *, missing: bool) -> str:
-    field = _field_at(model, location)
-    if field is None or not field.examples:
-        return "Correct it."
-    key = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
-    verb = "Add it, for example" if missing else "Write, for example"
-    return f"{verb}: {key} = {show(field.examples[0])}."
+    """How the key is written. A key of the user's own, as in `environment`, is shown by the table around it."""
+    names = [part for part in location if isinstance(part, str)]
+    while not (examples := _examples(model, names)):
+        names.pop()
+    return f"{'Add it, for example' if missing else 'Write, for example'}: {names[-1]} = {show(examples[0])}."
 
 
-def dotted(location: Location) -> str:
-    """("pools", 1, "price") as `pools[1].price`."""
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+def _examples(model: type[BaseModel], names: Sequence[str]) -> list[Any]:
+    parent = _model_at(model, names[:-1])
+    field = _keys(parent).get(names[-1]) if parent else None
+    return list(field.examples or ()) if field else []
 
 
-def joined(parent: str, field: str) -> str:
-    """A key below another, either of which may be empty."""
-    return f"{parent}.{field}" if parent and field else parent or field
-
-
-def value_at(document: Any, field: str) -> Any:
-    """What stands at `pools[1].price`; None where nothing does."""
+def value_at(document: Any, location: Location) -> Any:
+    """What stands there; None where nothing does."""
     value = document
-    for part in field.replace("[", ".").replace("]", "").split("."):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, Mapping):
-            value = value.get(part)
-        else:
+    for part in location:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
             return None
     return value
 
@@ -119,12 +121,6 @@ def _model_at(model: type[BaseModel], location: Location) -> Optional[type[BaseM
             field = _keys(here).get(part)
             here = _model_in(field.annotation) if field else None
     return here
-
-
-def _field_at(model: type[BaseModel], location: Location) -> Optional[FieldInfo]:
-    names = [part for part in location if isinstance(part, str)]
-    parent = _model_at(model, names[:-1]) if names else None
-    return _keys(parent).get(names[-1]) if parent else None
 
 
 def _model_in(annotation: Any) -> Optional[type[BaseModel]]:

@@ -7,16 +7,17 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from nightspot.jobfile.fields import (
+    Channels,
     Duration,
-    Hyperparameters,
     Moment,
-    Name,
+    PlainTable,
     SomeDuration,
     Text,
     Zone,
     nearest,
     wrong,
 )
+from nightspot.jobfile.placeholders import OF_ONE_RUN, names_in
 from nightspot.policy.names import DEFAULT_POLICY, POLICY_OPTIONS
 
 WORD, TABLE = "<word>", "<table>"
@@ -58,6 +59,8 @@ class WorkTable(Table):
             raise wrong("how long the work takes is not said", 'Add each = "12min" or total = "4h".', "total")
         if self.units is None and self.each is not None:
             raise wrong("`each` needs a number of units", "Add it, for example: units = 20.", "units")
+        if self.units is None and "unit" in self.model_fields_set:
+            raise wrong(f"how many of {self.unit!r} there are is not said", "Add it, for example: units = 20.", "units")
         return self
 
 
@@ -97,11 +100,11 @@ class DeadlineTable(Table):
 
 
 class CheckpointTable(Table):
-    """Where checkpoints go, and how often."""
+    """Where checkpoints go, and how often. A folder that nights share would end tonight's run with last night's model."""
 
     directory: Optional[Text] = Field(
         default=None,
-        description="Their folder. Without it: one in the run's own folder.",
+        description="Their folder, with {run_id} in it: no two runs share one. Without it: one in the run's own folder.",
         examples=["checkpoints/{run_id}"],
     )
     interval: SomeDuration = Field(
@@ -115,6 +118,8 @@ class CheckpointTable(Table):
     def _names(self) -> CheckpointTable:
         if self.pattern is not None and ("*" not in self.pattern or "/" in self.pattern):
             raise wrong("expected a file name with a * in it", 'Write it like "ckpt-*.pt".', "pattern")
+        if self.directory is not None and not OF_ONE_RUN & names_in(self.directory):
+            raise wrong("each run needs a folder of its own", "Put {run_id} into it.", "directory")
         return self
 
 
@@ -140,7 +145,8 @@ class PolicyTable(Table):
             raise wrong("there is no policy of that name", nearest(self.name, POLICY_OPTIONS), "name")
         for option, key in OPTION_KEYS.items():
             if getattr(self, key) is not None and option not in POLICY_OPTIONS[self.name]:
-                raise wrong(f"the policy {self.name!r} has no such option", "Leave it out.", key)
+                owner = next(name for name, options in POLICY_OPTIONS.items() if option in options)
+                raise wrong(f"the policy {self.name!r} has no such option, but {owner!r} has", "Leave it out.", key)
         return self
 
 
@@ -196,12 +202,12 @@ class HooksTable(Table):
 class TrainingTable(Table):
     """What the program is given, and what it is made of."""
 
-    hyperparameters: Hyperparameters = Field(
+    hyperparameters: PlainTable = Field(
         default_factory=dict,
         description="Given to the program, and part of the run's identity.",
         examples=[{"seed": 1}],
     )
-    channels: dict[Name, Text] = Field(
+    channels: Channels = Field(
         default_factory=dict, description="Data: name and path.", examples=[{"train": "data/train"}]
     )
     code: Optional[list[Text]] = Field(

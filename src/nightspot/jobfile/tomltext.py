@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable, Sequence, Union
 
 from nightspot.errors import JobFileError
 
 _toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 SYNTAX = "this is not TOML"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+BARE = re.compile(r"""([\w.-]+)\s*=\s*([^"'\[{#=\s][^"'#=]{0,60}?)\s*(?:#.*)?""")
+DEEPEST, TOML_BITS = 32, 63
+Location = Sequence[Union[int, str]]
+
+
+class Written(str):
+    """A text that an error message shows as it is: `true`, not Python's True."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+MANY = Written("...")
 LARGEST_BYTES = 1 << 20
 
 
@@ -19,10 +36,11 @@ def read_document(path: Path, file: str) -> dict[str, Any]:
     """The file as nested tables. JobFileError if it cannot be read, or is no UTF-8, or no TOML."""
     text = _read(path, file)
     try:
-        return dict(_toml.loads(text))
+        return dict(checked(_toml.loads(text), file, ()))
     except (ValueError, RecursionError) as error:
-        line = _line(text, error)
-        raise JobFileError(file, "", line, f"{SYNTAX}: {error}", "Correct that line (https://toml.io).") from None
+        number, line = _line(text, error)
+        expected = f"{SYNTAX}: {error}"
+        raise JobFileError(file, f"line {number}", short(line), expected, _syntax_remedy(line, error)) from None
 
 
 def _read(path: Path, file: str) -> str:
@@ -50,17 +68,42 @@ def _decoded(content: bytes, file: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise JobFileError(
-            file, "", content[error.start : error.end], f"line {line} is not UTF-8", "Save the file as UTF-8."
-        ) from None
+        stood = content[error.start : error.end]
+        raise JobFileError(file, f"line {line}", stood, "this is not UTF-8", "Save the file as UTF-8.") from None
 
 
-def _line(text: str, error: Exception) -> str:
-    """The line that a syntax error speaks of, as far as it can be known."""
+def _line(text: str, error: Exception) -> tuple[int, str]:
+    """The line that a syntax error speaks of, and its number, as far as they can be known."""
     lines = text.splitlines() or [""]
     words = str(error).rpartition("line ")[2].split(",")[0]
-    number = int(words) if words.isdigit() else len(lines)
-    return str(short(lines[min(number, len(lines)) - 1].strip()))
+    number = min(int(words) if words.isdigit() else len(lines), len(lines))
+    return number, lines[number - 1].strip()
+
+
+def _syntax_remedy(line: str, error: Exception) -> str:
+    """What most often is wrong: `at = 08:00` and `each = 12min` are no TOML without quotes."""
+    bare = BARE.fullmatch(line) if str(error).startswith(("Invalid value", "Expected newline")) else None
+    return f'Put it in quotes: {bare[1]} = "{bare[2]}".' if bare else "Correct that line (https://toml.io)."
+
+
+def checked(value: Any, file: str, location: Location) -> Any:
+    """The value, unless it holds what nobody wrote by hand, and Python cannot print: tables in tables without end, endless numbers."""
+    here = [(location, value)]
+    for _ in range(DEEPEST):
+        for place, item in here:
+            if isinstance(item, int) and item.bit_length() > TOML_BITS:
+                raise JobFileError(file, dotted(place), MANY, "this is too large a number", "Write a smaller one.")
+        here = [((*place, key), inner) for place, item in here for key, inner in _inside(item)]
+    if here:
+        field = dotted(here[0][0][:2])
+        raise JobFileError(file, field, MANY, f"this is nested more than {DEEPEST} deep", "Make it flat.")
+    return value
+
+
+def _inside(value: Any) -> Iterable[tuple[Union[int, str], Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 def parse_value(text: str) -> Any:
@@ -85,15 +128,21 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def dotted(location: Location) -> str:
+    """("pools", 1, "price") as `pools[1].price`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{_key(part)}"
+    return text.removeprefix(".")
+
+
 def _key(key: str) -> str:
-    return key if key.replace("-", "_").isidentifier() and key.isascii() else show(key)
+    return key if BARE_KEY.fullmatch(key) else show(key)
 
 
 def short(value: Any, longest: int = 60) -> Any:
-    """A value as an error message can bear it: long ones cut."""
-    if value is None or isinstance(value, (bool, int, float)):
+    """A value as an error message can bear it: in TOML's words, long ones cut."""
+    if value is None or type(value) in (int, float):
         return value
-    text = value if isinstance(value, str) else repr(value)
-    if len(text) > longest:
-        return text[: longest - 3] + "..."
-    return value
+    text = value if isinstance(value, str) else Written(show(value))
+    return type(text)(text[: longest - 3] + "...") if len(text) > longest else text

@@ -27,19 +27,19 @@ def resolve(
 ) -> Window:
     """The next deadline after now, and the last start before it; without a start, now. JobFileError if there is no such window.
 
-    Times of day are local to the zone, and so are dates without an offset. `past` allows a deadline that has gone by.
+    Times of day are local to the zone, and so are dates without an offset. `past` allows a deadline that has gone by, if there
+    is a start.
     """
     zone = ZoneInfo(zone_name)
     deadline_utc = _deadline_utc(at, zone, now_utc)
-    if deadline_utc <= now_utc and not past:
-        ago = about(now_utc - deadline_utc)
-        raise JobFileError(
-            file, "deadline.at", str(at), f"this was {ago} ago", 'Write a later one, or a time of day: at = "08:00".'
-        )
+    if deadline_utc <= now_utc and (start is None or not past):
+        expected = f"this was {about(now_utc - deadline_utc)} ago"
+        remedy = 'Write a later one, or a time of day: at = "08:00".'
+        raise JobFileError(file, "deadline.at", str(at), expected, remedy)
     start_utc = _start_utc(start, zone, deadline_utc, now_utc)
     if start_utc >= deadline_utc:
-        shown = str(start) if start is not None else None
-        raise JobFileError(file, "deadline.start", shown, "the window opens after its deadline", "Let it open earlier.")
+        expected = "the window does not open before its deadline"
+        raise JobFileError(file, "deadline.start", str(start), expected, "Let it open earlier.")
     night = datetime.fromtimestamp(deadline_utc, zone).date().isoformat()
     return Window(start_utc, deadline_utc, night)
 

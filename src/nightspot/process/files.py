@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, document: Any) -> None:
+def write_whole(path: Path, document: Any, mode: int = 0o600) -> None:
     """Put JSON at `path` in one step, on the disk before it can be seen. OSError where that fails; then nothing changed."""
-    temporary = _written_beside(path, json.dumps(document))
+    temporary = _written_beside(path, json.dumps(document), mode)
     try:
         temporary.replace(path)
     except OSError:
@@ -33,6 +33,17 @@ def write_first(path: Path, document: Any) -> bool:
     return True
 
 
+def write_soon(path: Path, document: Any) -> bool:
+    """Put JSON at `path` in one step, but leave the disk its time: for what is written often and worth little. False where that fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(document), "utf-8")
+        temporary.replace(path)
+    except OSError:
+        return False
+    return True
+
+
 def read_json(path: Path) -> Any:
     """What JSON a file holds; None where there is no file, or it makes no sense."""
     try:
@@ -50,10 +61,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _written_beside(path: Path, text: str) -> Path:
+def _written_beside(path: Path, text: str, mode: int = 0o600) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

@@ -6,10 +6,12 @@ supervisor.json  its identity: the Attempt has begun, and will not begin again
 child.json       identity of the training process, leader of its own session
 given-up         the Attempt never began, and never will
 news.jsonl       what happened, in order, with market times; only ever appended to
-exit.json        how it ended; written once, last
+state.json       units done, and that the supervisor is well; written over and over
+exit.json        how it ended; written once, last, when nothing of the Attempt runs any more
 progress.jsonl, notice.json, save-request    see docs/training-protocol.md
 stop, go         words of the controller
 output.log       what the training process prints
+ml/              what a script written for SageMaker finds as /opt/ml
 """
 
 from __future__ import annotations
@@ -66,6 +68,11 @@ class AttemptFolder:
         return self.path / "news.jsonl"
 
     @property
+    def state(self) -> Path:
+        """How it stands."""
+        return self.path / "state.json"
+
+    @property
     def exit(self) -> Path:
         """How it ended."""
         return self.path / "exit.json"
@@ -95,6 +102,11 @@ class AttemptFolder:
         """What the supervisor prints: nothing, unless it has a fault."""
         return self.path / "supervisor.log"
 
+    @property
+    def machine_learning(self) -> Path:
+        """What stands at /opt/ml on SageMaker."""
+        return self.path / "ml"
+
     def word(self, word: str) -> Path:
         """The file that stands for a word of the controller."""
         return self.path / word
@@ -109,7 +121,10 @@ class AttemptFolder:
         return True
 
     def try_lock(self) -> int | None:
-        """The lock, as a file descriptor to close; None where somebody holds it. The kernel frees it when its holder dies."""
+        """The lock, as a file descriptor to close; None where somebody holds it. The kernel frees it when its holder dies.
+
+        OSError where there is no such folder.
+        """
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

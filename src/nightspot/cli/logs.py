@@ -1,0 +1,116 @@
+"""`nightspot logs`: what an Attempt's program printed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Iterator, Optional
+
+import typer
+
+from nightspot.cli.find import find_run
+from nightspot.cli.home import Home
+from nightspot.cli.shell import shell_of
+from nightspot.cli.show import RunArgument
+from nightspot.errors import NotFoundError
+from nightspot.model.attempt import Attempt
+from nightspot.model.state import RunState, replay
+from nightspot.night.journal import Journal, events_of
+
+PAUSE_S = 0.2
+BLOCK_BYTES = 1 << 16
+LOG = "output.log"
+
+
+def logs(
+    context: typer.Context,
+    run: RunArgument = "last",
+    *,
+    attempt: Annotated[Optional[int], typer.Option("--attempt", min=1, help="Which one. Default: the latest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run is over.")] = False,
+    tail: Annotated[Optional[int], typer.Option("--tail", min=0, help="Begin with the last so many lines.")] = None,
+) -> None:
+    """Print what an attempt's program printed.
+
+    With --follow it goes on with each next attempt until the run is over; Ctrl-C ends the printing, not the training.
+
+    Example: nightspot logs last --attempt 2 --tail 50
+    """
+    shell = shell_of(context)
+    journal = shell.home.read_journal()
+    run_id = find_run(journal, run)
+    chosen = _chosen(_state(journal, run_id), shell.home, attempt)
+    stream = _followed(journal, run_id, shell.home, chosen, only=attempt) if follow else iter([chosen])
+    skip_to = tail
+    for one in stream:
+        _print(shell.home, journal, run_id, one, tail=skip_to, follow=follow)
+        skip_to = None
+
+
+def _state(journal: Journal, run_id: str) -> RunState:
+    return replay(events_of(journal, run_id))
+
+
+def _file(home: Home, attempt: Attempt) -> Path:
+    return home.attempts / attempt.token / LOG
+
+
+def _chosen(state: RunState, home: Home, number: int | None) -> Attempt:
+    """That Attempt, or the latest that printed anything."""
+    if number is not None:
+        found = [a for a in state.attempts if a.number == number]
+        missing = f"{state.run_id} has no attempt {number}; it has {len(state.attempts)}"
+    else:
+        found = [a for a in state.attempts if _file(home, a).is_file()] or list(state.attempts)
+        missing = f"{state.run_id} has no attempts yet"
+    if not found:
+        raise NotFoundError(missing)
+    if not _file(home, found[-1]).is_file() and found[-1].outcome is not None:
+        raise NotFoundError(f"attempt {found[-1].number} of {state.run_id} left no log on this machine")
+    return found[-1]
+
+
+def _followed(journal: Journal, run_id: str, home: Home, first: Attempt, *, only: int | None) -> Iterator[Attempt]:
+    """That Attempt, and each later one that prints."""
+    yield first
+    number = first.number
+    while only is None:
+        state = _state(journal, run_id)
+        later = [a for a in state.attempts if a.number > number and _file(home, a).is_file()]
+        if later:
+            number = later[0].number
+            yield later[0]
+        elif state.outcome is not None:
+            return
+        else:
+            time.sleep(PAUSE_S)
+
+
+def _print(home: Home, journal: Journal, run_id: str, attempt: Attempt, *, tail: int | None, follow: bool) -> None:
+    path = _file(home, attempt)
+    position = _start(path, tail)
+    while True:
+        over = not follow or _state(journal, run_id).attempt(attempt.number).outcome is not None
+        position = _copy(path, position)
+        if over:
+            return
+        time.sleep(PAUSE_S)
+
+
+def _start(path: Path, tail: int | None) -> int:
+    """Where the last so many lines begin."""
+    if tail is None or not path.is_file():
+        return 0
+    data = path.read_bytes()
+    lines = data.splitlines(keepends=True)
+    return len(data) - sum(len(line) for line in (lines[-tail:] if tail else []))
+
+
+def _copy(path: Path, position: int) -> int:
+    if not path.is_file():
+        return position
+    with path.open("rb") as stream:
+        stream.seek(position)
+        while block := stream.read(BLOCK_BYTES):
+            typer.echo(block, nl=False)
+        return stream.tell()

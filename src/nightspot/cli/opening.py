@@ -1,0 +1,87 @@
+"""From a job file, or a Run in the Journal, to a Controller that is ready to act."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Callable
+
+import nightspot
+from nightspot.cli import world as worlds
+from nightspot.cli.controller import Controller, bounds_for
+from nightspot.cli.hearing import HeardJournal
+from nightspot.cli.home import Home
+from nightspot.cli.hooks import HookRunner
+from nightspot.cli.interrupts import Interrupts, OnInterrupt
+from nightspot.cli.screen import Screen
+from nightspot.cli.troubles import Troubles
+from nightspot.cli.world import Anchors, World
+from nightspot.errors import JobFileError
+from nightspot.jobfile import JobFile, check_fits
+from nightspot.jobfile.plan import PlannedNight as Plan
+from nightspot.model.events import RunOpened
+from nightspot.model.job import Job
+from nightspot.model.state import RunState
+from nightspot.night.journal import Journal
+from nightspot.night.night import Night
+from nightspot.policy.guard import Guarded
+from nightspot.policy.make import make_policy
+
+
+def begin(
+    home: Home, journal: Journal, job_file: JobFile, plan: Plan, screen: Screen, choice: OnInterrupt
+) -> Controller:
+    """Open a new Run. JobFileError where it could not be in time, or the surroundings do not allow it: then nothing is started."""
+    anchors = Anchors(plan.market_now_utc, time.time(), plan.job.time_scale, plan.start_utc)
+    world = worlds.open_world(home, anchors)
+    margin_s = world.settings.reaction_s
+    check_fits(plan.job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
+    check_surroundings(world, plan.job, job_file.file, screen.say)
+    opened = RunOpened(
+        at_utc=plan.market_now_utc,
+        run_id=plan.run_id,
+        nonce=secrets.token_hex(4),
+        job=plan.job,
+        start_utc=plan.start_utc,
+        deadline_utc=plan.deadline_utc,
+        anchor_real_utc=anchors.real_utc,
+        bounds=bounds_for(plan.job, journal),
+        version=nightspot.__version__,
+    )
+    heard = HeardJournal(journal, screen.hear, screen.recall)
+    return _controller(home, Night.begin(heard, opened, world.settings), heard, world, screen, choice)
+
+
+def resume(home: Home, journal: Journal, state: RunState, screen: Screen, choice: OnInterrupt) -> Controller:
+    """Go on with a Run, by the Job that it began with."""
+    anchors = Anchors(state.opened_utc, state.anchor_real_utc, state.job.time_scale, state.start_utc)
+    world = worlds.open_world(home, anchors)
+    heard = HeardJournal(journal, screen.hear, screen.recall)
+    night = Night.resume(heard, state.run_id, world.settings)
+    return _controller(home, night, heard, world, screen, choice)
+
+
+def check_surroundings(world: World, job: Job, file: str, say: Callable[[str], None]) -> None:
+    """What the backends find wrong: fatal findings refuse the night, others are said."""
+    for name in dict.fromkeys(pool.backend for pool in job.pools):
+        for finding in world.backends[name].check(job):
+            if finding.fatal:
+                raise JobFileError(file, "pools", name, finding.what, finding.remedy)
+            say(f"WARNING: {finding.what}. {finding.remedy}")
+
+
+def _controller(
+    home: Home, night: Night, heard: HeardJournal, world: World, screen: Screen, choice: OnInterrupt
+) -> Controller:
+    wake = world.clock.interrupt
+    return Controller(
+        night=night,
+        heard=heard,
+        world=world,
+        policy=Guarded(make_policy(night.state.job.policy)),
+        hooks=HookRunner(wake),
+        interrupts=Interrupts(choice, wake),
+        audience=screen,
+        troubles=Troubles(home.faults, screen.say),
+        stop_file=home.stop_file(night.state.run_id),
+    )

@@ -1,0 +1,69 @@
+"""A night as one line of characters: what was held when. It can be read without colours, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from nightspot.model.facts import AttemptFacts, RunFacts
+from nightspot.report.words import Moments
+
+SPOT, ON_DEMAND, NOTHING, FUTURE, TAKEN, DEADLINE = "▓", "█", "·", " ", "x", "│"
+STYLES = {SPOT: "green", ON_DEMAND: "blue", NOTHING: "dim", TAKEN: "bold red", DEADLINE: "bold"}
+LEGEND = f"{SPOT} Spot   {ON_DEMAND} on-demand   {NOTHING} nothing held   {TAKEN} interrupted   {DEADLINE} deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Which time a line of `width` characters shows."""
+
+    from_utc: float
+    until_utc: float
+    width: int
+
+    def place(self, at_utc: float) -> int:
+        """The character in which that instant lies."""
+        share = (at_utc - self.from_utc) / max(self.until_utc - self.from_utc, 1e-9)
+        return min(max(int(share * self.width), 0), self.width - 1)
+
+    def span(self, place: int) -> tuple[float, float]:
+        """The instants at which that character begins and ends."""
+        step_s = (self.until_utc - self.from_utc) / self.width
+        return self.from_utc + place * step_s, self.from_utc + (place + 1) * step_s
+
+
+def timeline(facts: RunFacts, now_utc: float, width: int = 72) -> Text:
+    """From the opening to the deadline, or to the end where that is later."""
+    until_utc = facts.finished_utc if facts.finished_utc is not None else now_utc
+    frame = Frame(min(facts.start_utc, facts.opened_utc), max(facts.deadline_utc, until_utc), max(width, 10))
+    cells = [_cell(facts, frame.span(place), until_utc) for place in range(frame.width)]
+    for attempt in facts.attempts:
+        if attempt.outcome == "interrupted" and attempt.ended_utc is not None:
+            cells[frame.place(attempt.ended_utc)] = TAKEN
+    cells[frame.place(facts.deadline_utc)] = DEADLINE
+    return _with_times(cells, frame, Moments(facts.timezone))
+
+
+def _cell(facts: RunFacts, cell: tuple[float, float], until_utc: float) -> str:
+    """What was held for the longest part of that character; a short Attempt is shown rather than a wait."""
+    best, best_s = None, 0.0
+    for attempt in facts.attempts:
+        held_s = _overlap_s(attempt, cell, until_utc)
+        if held_s > best_s:
+            best, best_s = attempt, held_s
+    if best is not None:
+        return ON_DEMAND if best.market == "on-demand" else SPOT
+    return NOTHING if cell[0] < until_utc else FUTURE
+
+
+def _overlap_s(attempt: AttemptFacts, cell: tuple[float, float], until_utc: float) -> float:
+    end_utc = attempt.ended_utc if attempt.ended_utc is not None else until_utc
+    return min(end_utc, cell[1]) - max(attempt.started_utc, cell[0])
+
+
+def _with_times(cells: list[str], frame: Frame, moments: Moments) -> Text:
+    line = Text(f"{moments.minute(frame.from_utc)} ", no_wrap=True)
+    for cell in cells:
+        line.append(cell, STYLES.get(cell))
+    return line.append(f" {moments.minute(frame.until_utc)}")
