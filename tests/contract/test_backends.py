@@ -32,33 +32,10 @@ STEP_S = 6.0
 PATIENCE_S = 1800.0
 ENDLESS = 1e6
 
-# Where a backend of ours does not keep the contract yet, and why that does no harm. An empty table is the aim.
-NOT_YET = {
-    (
-        "simulated",
-        "test_a_refused_token_stays_refused_when_capacity_is_there",
-    ): "a refused token may be launched later; the loop never does",
-    (
-        "simulated",
-        "test_a_token_that_was_not_found_can_never_start_any_more",
-    ): "a token not found may be launched later; the loop never does",
-    (
-        "simulated",
-        "test_a_restarted_controller_is_told_everything_again_in_the_same_order",
-    ): "news are told once: no controller is restarted within a simulation",
-    (
-        "simulated",
-        "test_a_checkpoint_asked_for_is_made_and_training_goes_on",
-    ): "a checkpoint asked for is durable, but no news",
-}
-
 
 @pytest.fixture(params=sorted(WORLDS))
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     made = WORLDS[request.param](tmp_path)
-    reason = NOT_YET.get((request.param, request.node.originalname))
-    if reason is not None:
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     try:
         yield made
     finally:

@@ -66,8 +66,8 @@ class _Machine:
     stop_utc: float = math.inf
     refused_utc: float = math.inf
     units_start: float = 0.0
-    told_ready: bool = False
     durable_units: float = 0.0
+    news: list[News] = field(default_factory=list)
     ended: Ended | None = None
 
 
@@ -79,6 +79,7 @@ class SimulatedBackend:
     overheads: Mapping[str, Overheads]
     tick_s: float = 0.0
     _machines: dict[str, _Machine] = field(default_factory=dict)
+    _never: dict[str, Refused] = field(default_factory=dict)
 
     def abilities(self, _pool: Pool, /) -> Abilities:
         """See Backend."""
@@ -96,12 +97,14 @@ class SimulatedBackend:
 
     def launch(self, spec: LaunchSpec, now_utc: float, /) -> Handle | Refused:
         """See Backend. Without capacity it is refused at once."""
+        if spec.token in self._never:
+            return self._never[spec.token]
         machine = self._machines.get(spec.token)
         if machine is None:
             capacity, overheads = self.capacities.get(spec.pool.id), self.overheads[spec.pool.id]
             up = capacity is None or capacity.up(now_utc)
             if not up and overheads.refusal_s <= 0.0:
-                return Refused(RefusalReason.NO_CAPACITY, f"{spec.pool.id} has no capacity")
+                return self._refuse(spec.token, RefusalReason.NO_CAPACITY, f"{spec.pool.id} has no capacity")
             taken_utc = capacity.next_flip(now_utc) if capacity is not None and up else math.inf
             machine = _Machine(spec, now_utc, now_utc + overheads.lead_s, taken_utc, units_start=spec.units_start)
             machine.durable_units = spec.units_start
@@ -111,9 +114,15 @@ class SimulatedBackend:
         return Handle(spec.token, spec.pool.id, spec.token)
 
     def find(self, token: str, /) -> Handle | None:
-        """See Backend."""
+        """See Backend. What is not found will never start."""
         machine = self._machines.get(token)
-        return Handle(token, machine.spec.pool.id, token) if machine is not None else None
+        if machine is not None:
+            return Handle(token, machine.spec.pool.id, token)
+        self._refuse(token, RefusalReason.ABSENT, "it had not begun when it was looked for")
+        return None
+
+    def _refuse(self, token: str, reason: RefusalReason, message: str) -> Refused:
+        return self._never.setdefault(token, Refused(reason, message))
 
     def live(self, run_id: str, /) -> Sequence[Handle]:
         """See Backend."""
@@ -126,17 +135,15 @@ class SimulatedBackend:
     def poll(self, handle: Handle, cursor: int, now_utc: float, /) -> Report:
         """See Backend."""
         machine = self._machines[handle.token]
-        news: list[News] = []
         end_utc = self.end_utc(machine)
         at_utc = min(now_utc, end_utc)
-        if not machine.told_ready and at_utc >= machine.ready_utc:
-            machine.told_ready = True
-            news.append(PhaseSeen(machine.ready_utc, Phase.TRAINING, 1, machine.units_start))
+        if not machine.news and at_utc >= machine.ready_utc:
+            machine.news.append(PhaseSeen(machine.ready_utc, Phase.TRAINING, 1, machine.units_start))
         units = self._units(machine, at_utc)
-        self._save(machine, units, at_utc, news)
+        self._save(machine, units, at_utc)
         if now_utc >= end_utc and machine.ended is None:
             machine.ended = self._ended(machine, end_utc)
-        return Report(cursor + len(news), units, news, machine.ended)
+        return Report(len(machine.news), units, machine.news[cursor:], machine.ended)
 
     def tell(self, handle: Handle, word: str, now_utc: float, /) -> None:
         """See Backend. A stop takes the Pool's `stop_s`; a Checkpoint asked for is durable at once."""
@@ -144,7 +151,8 @@ class SimulatedBackend:
         if word == "stop":
             machine.stop_utc = min(machine.stop_utc, now_utc + self.overheads[handle.pool_id].stop_s)
         elif word == "checkpoint":
-            machine.durable_units = self._units(machine, min(now_utc, self.end_utc(machine)))
+            at_utc = min(now_utc, self.end_utc(machine))
+            self._keep(machine, self._units(machine, at_utc), at_utc)
 
     def bill(self, handle: Handle, now_utc: float, /) -> Bill | None:
         """See Backend."""
@@ -177,17 +185,20 @@ class SimulatedBackend:
         work = machine.spec.job.work
         return min(work.units, machine.units_start + trained_s / work.unit_s)
 
-    def _save(self, machine: _Machine, units: float, at_utc: float, news: list[News]) -> None:
+    def _save(self, machine: _Machine, units: float, at_utc: float) -> None:
         """What is durable by now: all of it, or what the last whole interval saved."""
         every_s = self.overheads[machine.spec.pool.id].save_every_s
         work, durable, saved_utc = machine.spec.job.work, units, at_utc
         if every_s > 0 and units < work.units:
             intervals = math.floor(max(0.0, at_utc - machine.ready_utc) / every_s)
             saved_utc = machine.ready_utc + intervals * every_s
-            durable = max(machine.durable_units, self._units(machine, saved_utc))
-        if durable > machine.durable_units or (durable > machine.units_start and not news and every_s == 0):
+            durable = self._units(machine, saved_utc)
+        self._keep(machine, durable, saved_utc)
+
+    def _keep(self, machine: _Machine, durable: float, saved_utc: float) -> None:
+        if durable > machine.durable_units and machine.news:
             machine.durable_units = durable
-            news.append(SavedCheckpoint(saved_utc, durable))
+            machine.news.append(SavedCheckpoint(saved_utc, durable))
 
     def _ended(self, machine: _Machine, end_utc: float) -> Ended:
         if self._units(machine, end_utc) >= machine.spec.job.work.units * (1 - 1e-12):
