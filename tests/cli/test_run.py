@@ -20,7 +20,6 @@ CONTRACT = {
     "run_id", "outcome", "late", "deadline_utc", "finished_utc", "attempts", "interruptions", "lost_work_s", "cost_usd",
     "on_demand_cost_usd", "model_sha256",
 }  # fmt: skip
-MANY_LAUNCHES = "[limits]\nattempts = 1000\n"
 OF_ATTEMPTS = {"number", "pool", "market", "outcome", "started_utc", "ended_utc", "billable_s", "cost_usd"}
 
 
@@ -69,19 +68,19 @@ def test_a_night_that_is_late_says_so_and_ends_with_3(cli: Cli, tmp_path: Path, 
 
 def test_a_night_without_any_capacity_ends_with_5(cli: Cli, tmp_path: Path, play_in: PlayIn) -> None:
     play_in(FakeWorlds({"spot": NEVER, "od": NEVER}))
-    assert cli("run", simulated_job(tmp_path, more=MANY_LAUNCHES)) == 5
+    assert cli("run", simulated_job(tmp_path)) == 5
     assert "no capacity" in cli.out
 
 
 def test_a_night_whose_time_is_up_ends_with_6(cli: Cli, tmp_path: Path, play_in: PlayIn) -> None:
     """It trained a little, and then there was nothing any more."""
     play_in(FakeWorlds({"spot": trace(0.5), "od": NEVER}))
-    assert cli("run", simulated_job(tmp_path, more=MANY_LAUNCHES)) == 6
+    assert cli("run", simulated_job(tmp_path)) == 6
 
 
 def test_a_night_that_fails_for_good_ends_with_4(cli: Cli, tmp_path: Path, play_in: PlayIn) -> None:
-    play_in(FakeWorlds({"spot": trace(0.3), "od": trace(1.0)}))
-    assert cli("run", simulated_job(tmp_path, more="[limits]\nattempts = 2\n")) == 4
+    play_in(FakeWorlds({"od": trace(0.3, 0.4, 0.6)}))
+    assert cli("run", simulated_job(tmp_path, policy="on-demand", more="[limits]\nattempts = 2\n")) == 4
     assert "limit of 2 attempts" in cli.out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Protocol
+from typing import Protocol
 
 from nightspot.cli.hearing import HeardJournal
 from nightspot.cli.hooks import HookRunner
@@ -12,10 +12,7 @@ from nightspot.cli.interrupts import QUESTION, Interrupts, OnInterrupt
 from nightspot.cli.troubles import Troubles
 from nightspot.cli.world import World
 from nightspot.model.attempt import RunOutcome
-from nightspot.model.capacity import Bounds
 from nightspot.model.events import UserAsked
-from nightspot.model.job import Job
-from nightspot.night.journal import Journal
 from nightspot.night.night import Night
 from nightspot.night.observe import observe
 from nightspot.night.step import Wake, step
@@ -34,11 +31,6 @@ class Audience(Protocol):
     def ask(self, question: str) -> None:
         """Show a question; its answer comes from elsewhere."""
         ...
-
-
-def bounds_for(job: Job, _journal: Journal) -> Mapping[str, Bounds]:
-    """What the guard plans with tonight, by Pool id."""
-    return {pool.id: pool.bounds for pool in job.pools if pool.bounds is not None}
 
 
 @dataclass(slots=True)

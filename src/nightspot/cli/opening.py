@@ -8,11 +8,12 @@ from typing import Callable
 
 import nightspot
 from nightspot.cli import world as worlds
-from nightspot.cli.controller import Controller, bounds_for
+from nightspot.cli.controller import Controller
 from nightspot.cli.hearing import HeardJournal
 from nightspot.cli.home import Home
 from nightspot.cli.hooks import HookRunner
 from nightspot.cli.interrupts import Interrupts, OnInterrupt
+from nightspot.cli.learning import bounds_of, taught
 from nightspot.cli.screen import Screen
 from nightspot.cli.troubles import Troubles
 from nightspot.cli.world import Anchors, World
@@ -35,17 +36,18 @@ def begin(
     anchors = Anchors(plan.market_now_utc, time.time(), plan.job.time_scale, plan.start_utc)
     world = worlds.open_world(home, anchors)
     margin_s = world.settings.reaction_s
-    check_fits(plan.job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
-    check_surroundings(world, plan.job, job_file.file, screen.say)
+    job = taught(plan.job, journal)
+    check_fits(job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
+    check_surroundings(world, job, job_file.file, screen.say)
     opened = RunOpened(
         at_utc=plan.market_now_utc,
         run_id=plan.run_id,
         nonce=secrets.token_hex(4),
-        job=plan.job,
+        job=job,
         start_utc=plan.start_utc,
         deadline_utc=plan.deadline_utc,
         anchor_real_utc=anchors.real_utc,
-        bounds=bounds_for(plan.job, journal),
+        bounds=bounds_of(job),
         version=nightspot.__version__,
     )
     heard = HeardJournal(journal, screen.hear, screen.recall)

@@ -89,7 +89,10 @@ def _lacking(short_s: float) -> str:
 
 
 def _sum(job: Job, pool: Pool, margin_s: float) -> str:
-    parts = [f"work of {about(job.work.total_s)} at speed {pool.speed:g} + start-up {format_duration(_lead_s(pool))}"]
+    measured = ", as past nights measured it," if job.work.learned else ""
+    parts = [
+        f"work of {about(job.work.total_s)}{measured} at speed {pool.speed:g} + start-up {format_duration(_lead_s(pool))}"
+    ]
     if job.tail_s:
         parts.append(f"reserve {format_duration(job.tail_s)}")
     if margin_s:

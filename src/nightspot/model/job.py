@@ -61,7 +61,8 @@ class PolicyChoice:
 class Limits:
     """What ends a Run before its work is done.
 
-    `attempts`: launches in all; the last is kept for on-demand. `failures`: Attempts in a row that failed without a new Checkpoint.
+    `attempts`: launches in all, refused ones not counted; the last is kept for on-demand. `failures`: Attempts in a row that failed
+    without a new Checkpoint.
     `no_progress_s`: an Attempt that reports progress and then none for so long is stopped.
     """
 

@@ -85,6 +85,11 @@ class RunState:
         return tuple([a for a in self.attempts if a.outcome is None])
 
     @property
+    def launches(self) -> int:
+        """Attempts that were launched, or may have been. A request that met no capacity cost nothing, and is not one."""
+        return len([a for a in self.attempts if a.outcome is not AttemptOutcome.NO_CAPACITY])
+
+    @property
     def left_s(self) -> float:
         """Seconds of work at speed 1 that are not durable yet."""
         return max(0.0, self.job.work.units - self.durable_units) * self.unit_s

@@ -67,7 +67,7 @@ def token_of(state: RunState, number: int) -> str:
 
 def _launch(night: Night, backends: Backends, decision: Decision, now_utc: float) -> bool:
     state = night.state
-    if not decision.wants or len(state.attempts) >= state.job.limits.attempts:
+    if not decision.wants or state.launches >= state.job.limits.attempts:
         return False
     want = decision.wants[0]
     if now_utc < retry_utc(night, want.pool_id):

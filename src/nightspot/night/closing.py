@@ -46,7 +46,7 @@ def _reason(night: Night, now_utc: float) -> tuple[RunOutcome, str] | None:
         return RunOutcome.FAILED, state.hopeless
     if state.failures >= state.job.limits.failures:
         return RunOutcome.FAILED, f"{state.failures} attempts in a row failed without a new checkpoint"
-    if len(state.attempts) >= state.job.limits.attempts and not state.live:
+    if state.launches >= state.job.limits.attempts and not state.live:
         return RunOutcome.FAILED, f"the limit of {state.job.limits.attempts} attempts is reached"
     return _cost_reason(night, now_utc) or _time_reason(state, now_utc)
 

@@ -32,7 +32,7 @@ def observe(night: Night, backends: Backends, now_utc: float) -> Observation:
         abilities=_abilities(night, backends),
         waited_s=waited_s(night, now_utc),
         spent_usd=spent_usd(night, now_utc),
-        attempts_left=state.job.limits.attempts - len(state.attempts),
+        attempts_left=state.job.limits.attempts - state.launches,
         guard_pools=state.job.guard_pools,
     )
 

@@ -72,9 +72,9 @@ def play(night: Night, backends: Backends, policy: Policy, clock: Clock) -> RunO
 
 
 def _note(night: Night, decision: Decision, now_utc: float) -> None:
-    """A Decision is an Event only where it changes the desired holding, or who wants it."""
+    """A Decision is an Event only where it changes the desired holding."""
     last = night.state.decision
-    if last is NOTHING or decision.wants != last.wants or decision.by != last.by:
+    if last is NOTHING or decision.wants != last.wants:
         night.record(DecisionChanged(now_utc, decision.wants, decision.why, decision.by))
 
 

@@ -61,8 +61,8 @@ class TimedFallback:
 class Reserve:
     """Greedy with a return ticket, in closed form (see docs/how-it-works.md for the derivation and a worked example).
 
-    With L the time left, w the work left, d the on-demand start-up, g the reaction, s = L - w - pending:
-    without Spot wait while s >= d * (k0 + k1 * hours of w), else on-demand; from on-demand back to Spot iff L - w >= 2d + g.
+    With L the time left, w the work left, d the on-demand start-up, g the reaction: without Spot wait while
+    L - w >= d * (k0 + k1 * hours of w), else on-demand; from on-demand back to Spot iff L - w >= 2d + g and what stopping takes, twice.
     """
 
     k0: float | None = None
@@ -81,9 +81,14 @@ class Reserve:
 
     def _back(self, observation: Observation, spot: Pool | None, d_s: float) -> Decision:
         spare_s = observation.left_s - observation.work.left_s
-        if spot is not None and spare_s >= 2 * d_s + observation.reaction_s:
+        if spot is not None and spare_s >= 2 * d_s + observation.reaction_s + self._stops_s(observation, spot):
             return hold(spot, "Spot is back, and slack pays the way there and back")
         return keep(observation, "on-demand goes on: no Spot that slack could pay for")
+
+    def _stops_s(self, observation: Observation, spot: Pool) -> float:
+        """To be rid of on-demand now, and of Spot when its time is up."""
+        ids = [h.pool_id for h in observation.holdings] + [spot.id]
+        return sum([observation.bounds[i].stop_s for i in ids if i in observation.bounds])
 
     def _wait(self, observation: Observation, on_demand: Pool | None, d_s: float) -> Decision:
         k0, k1 = self.factors(d_s)

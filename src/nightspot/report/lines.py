@@ -39,6 +39,7 @@ class Narrator:
 
     moments: Moments = field(default_factory=Moments)
     work: str = ""
+    opened_utc: float = float("-inf")
     deadline_utc: float = 0.0
     prices: dict[str, float] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -46,7 +47,8 @@ class Narrator:
     def tell(self, event: Event) -> str | None:
         """The line, with its market time; None for what is not worth one."""
         sentence = _SENTENCES[type(event)](self, event) if type(event) in _SENTENCES else None
-        return f"{self.moments.clock(event.at_utc)}  {sentence}" if sentence else None
+        at_utc = max(event.at_utc, self.opened_utc)  # capacity may have been as it is since long before
+        return f"{self.moments.clock(at_utc)}  {sentence}" if sentence else None
 
     def who(self, number: int) -> str:
         """An Attempt and its Pool."""
@@ -61,7 +63,7 @@ def _opened(narrator: Narrator, event: RunOpened) -> str:
     job = event.job
     narrator.moments = Moments(job.timezone)
     narrator.work = units(job.work.units, job.work.unit)
-    narrator.deadline_utc = event.deadline_utc
+    narrator.opened_utc, narrator.deadline_utc = event.at_utc, event.deadline_utc
     narrator.prices = {pool.id: pool.price_usd_per_hour for pool in job.pools}
     about = f"{narrator.work}, about {span(job.work.total_s)} of work"
     due = f"by {narrator.moments.full(event.deadline_utc)}"
