@@ -19,7 +19,7 @@ from options import Task
 from training import Learner, be_deterministic
 
 WARM_STEPS = 3  # the first ones pay for memory and for code loaded late
-TIMED_STEPS = 40
+GROUPS, GROUP_STEPS = 5, 20  # a burst of other work on the machine spoils one group, not the figure
 SAVES = 5
 
 
@@ -37,16 +37,17 @@ def measure(task: Task) -> dict[str, float]:
 
 
 def typical_step_s(learner: Learner) -> float:
-    """Mean over some steps: an epoch pays for the slow ones too."""
+    """Median over groups of their steps' mean: an epoch pays for the slow ones too."""
     steps = iter(learner.batches)
     for _ in range(min(WARM_STEPS, len(learner.batches) - 1)):
         learner.step(next(steps))
     taken_s = []
-    for positions, _ in zip(steps, range(TIMED_STEPS), strict=False):
+    for positions, _ in zip(steps, range(GROUPS * GROUP_STEPS), strict=False):
         before_s = time.perf_counter()
         learner.step(positions)
         taken_s.append(time.perf_counter() - before_s)
-    return statistics.fmean(taken_s)
+    groups = [taken_s[n : n + GROUP_STEPS] for n in range(0, len(taken_s), GROUP_STEPS)]
+    return statistics.median([statistics.fmean(group) for group in groups])
 
 
 def typical_save_s(learner: Learner) -> float:

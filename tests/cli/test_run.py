@@ -256,7 +256,7 @@ def test_a_hook_that_a_dying_controller_did_not_run_is_run_by_the_next(
 ) -> None:
     said = tmp_path / "said"
     play_in(FakeWorlds({"spot": NEVER, "od": NEVER}))
-    job = simulated_job(tmp_path, more=MANY_LAUNCHES + f'[hooks]\nfailure = "echo $NIGHTSPOT_OUTCOME >> {said}"\n')
+    job = simulated_job(tmp_path, more=f'[hooks]\nfailure = "echo $NIGHTSPOT_OUTCOME >> {said}"\n')
     with monkeypatch.context() as dying:
         dying.setattr("nightspot.cli.hooks.HookRunner._run", lambda *_: None)
         cli("run", job)
