@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nightspot.market.trace import NEVER
 from nightspot.model.attempt import AttemptOutcome, RunOutcome
 from nightspot.model.decision import Decision, Observation, Want
+from nightspot.model.job import Job, Limits
 from nightspot.policy.base import Policy
 from nightspot.policy.baselines import Greedy, OnDemand, Reserve, SpotOnly, TimedFallback, UniformProgress
 from tests.night.worlds import HOUR, World, guarded, on_demand, spot, trace
@@ -155,3 +156,18 @@ def test_every_shipped_policy_is_on_time_inside_the_guard(world: World, policy: 
 def test_without_the_guard_spot_only_is_late() -> None:
     state = World({"spot": trace(first_up=False)}).play(SpotOnly())
     assert state.late or state.outcome is not RunOutcome.COMPLETED
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_the_last_launch_is_on_demand_and_kept_to_the_end(attempts: int) -> None:
+    world = World({"spot": trace(*[n / 4 for n in range(1, 31)])})
+    job = dataclasses.replace(world.job(), limits=Limits(attempts=attempts))
+
+    class Few(World):
+        def job(self) -> Job:
+            return job
+
+    state = Few(world.capacities).play(guarded(Greedy()))
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
+    assert state.launches == attempts
+    assert state.attempts[-1].pool_id == "on-demand"

@@ -213,7 +213,10 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
 
 
 def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
-    return _change(state, event.number, notice_utc=event.at_utc)
+    # What gave notice has as good as refused the next request, from the moment when it goes.
+    gone_utc = event.kill_utc if event.kill_utc is not None else event.at_utc
+    refused_utc = {**state.refused_utc, state.attempt(event.number).pool_id: gone_utc}
+    return _change(changed(state, refused_utc=refused_utc), event.number, notice_utc=event.at_utc)
 
 
 def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:

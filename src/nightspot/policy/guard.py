@@ -123,6 +123,8 @@ class Guarded:
 
     def decide(self, observation: Observation, /) -> Decision:
         """The policy's wish where it can be allowed, and until when; else the way out."""
+        if observation.attempts_left <= 0 and observation.held is not None:
+            return changed(keep(observation, "the last launch there is: kept to the end"), by="guard")
         wish = self._wish(observation)
         pool_id = wish.train_pool_id
         target = observation.pool(pool_id) if pool_id is not None else None
