@@ -41,7 +41,7 @@ def after(*events: Event) -> RunState:
 
 
 def test_every_event_moves_the_sequence_number_by_one() -> None:
-    events = [*LAUNCHED, TRAINS, CheckpointSeen(90.0, 1, 1.0), Told(95.0, 1, "stop"), Warned(96.0, 1, "w")]
+    events: list[Event] = [*LAUNCHED, TRAINS, CheckpointSeen(90.0, 1, 1.0), Told(95.0, 1, "stop"), Warned(96.0, 1, "w")]
     state = replay([OPENED])
     for number, event in enumerate(events, start=2):
         state = apply(state, event)

@@ -285,6 +285,27 @@ def test_a_late_supervisor_of_a_token_given_up_does_nothing(stage: Stage, monkey
     time.sleep(0.4)
     assert not late[0].supervisor.exists()
     assert not late[0].news.exists()
+    bill = stage.backend().bill(Handle(asked.token, "pool"), stage.now_utc() + 3600.0)
+    assert bill is not None
+    assert bill.billable_s == 0.0
+
+
+@pytest.mark.parametrize("held_s", [0.5, 3.0])
+def test_a_short_look_at_the_lock_keeps_nobody_from_beginning_and_whoever_holds_it_on_does(
+    stage: Stage, held_s: float
+) -> None:
+    folder = AttemptFolder(stage.home / "attempts" / f"{RUN_ID}-nonce-001")
+    folder.make()
+    folder.spec.write_text(json.dumps({**_spec_of(stage), "token": folder.token}))
+    with folder.locked():
+        spawn._start(folder, 10.0)
+        time.sleep(held_s)
+        assert not folder.supervisor.exists()
+    if held_s < 2.0:
+        wait_for(folder.exit.exists)
+    else:
+        time.sleep(0.5)
+        assert not folder.supervisor.exists()
 
 
 def test_a_supervisor_that_is_about_to_begin_is_found_and_one_that_never_did_is_settled(stage: Stage) -> None:

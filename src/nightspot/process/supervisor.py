@@ -251,8 +251,9 @@ def supervise(folder: AttemptFolder) -> None:
     try:
         supervisor.run()
     except BaseException:
+        traceback.print_exc()  # before exit.json: whoever reads that finds the reason in the log
         supervisor.fail()
-        raise
+        raise SystemExit(1) from None
 
 
 def _lock(folder: AttemptFolder) -> int | None:
