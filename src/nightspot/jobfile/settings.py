@@ -178,7 +178,7 @@ class ArtifactTable(Table):
     path: Text = Field(description="The file that the program writes.", examples=["model.pt"])
     publish: Optional[Text] = Field(
         default=None,
-        description="The final name it is moved to, atomically, when the run completes.",
+        description="The final name it is copied to, atomically, when the run completes.",
         examples=["models/{night}.pt"],
     )
 

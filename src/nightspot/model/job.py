@@ -88,7 +88,7 @@ class Hooks:
 class Training:
     """The user's program and its surroundings.
 
-    `artifact` is what the program writes; `publish` the final name it is moved to, atomically, when the Run completes.
+    `artifact` is what the program writes; `publish` the final name it is copied to, atomically, when the Run completes.
     """
 
     command: tuple[str, ...]
