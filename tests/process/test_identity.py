@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from nightspot.process.identity import Identity, identify, stat_fields
@@ -53,11 +54,14 @@ def test_a_command_with_blanks_and_brackets_in_its_name_is_read_right(tmp_path: 
 
 
 def test_nobody_is_in_the_session_of_a_pid_that_was_given_out_again() -> None:
-    leader = identify(os.getsid(0))
-    assert leader is not None
-    assert os.getpid() in session_of(leader)
-    assert session_of(Identity(leader.boot_id, leader.pid, leader.start_ticks + 1)) == set()
-    assert session_of(Identity("another-boot", leader.pid, leader.start_ticks)) == set()
+    # A session of its own: the one that runs the tests may have lost its leader, or have it in another pid namespace.
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        leader = identify(process.pid)
+        assert leader is not None
+        assert session_of(leader) == {process.pid}
+        assert session_of(Identity(leader.boot_id, leader.pid, leader.start_ticks + 1)) == set()
+        assert session_of(Identity("another-boot", leader.pid, leader.start_ticks)) == set()
+        process.kill()
 
 
 def test_descendants_are_all_generations_and_nobody_else() -> None:
