@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS_READY := $(VENV)/.tests-ready
 
 .PHONY: setup demo test lint clean
 
@@ -12,12 +13,17 @@ $(READY): pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-setup: $(READY)
+# The tests talk to an AWS of this machine: the real SDKs, which nobody needs for the demo.
+$(TESTS_READY): $(READY) requirements-aws.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-aws.txt
+	touch $(TESTS_READY)
+
+setup: $(TESTS_READY)
 
 demo: $(READY)
 	$(BIN)/python examples/recommender/demo.py $(DEMO)
 
-lint: $(READY)
+lint: $(TESTS_READY)
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy

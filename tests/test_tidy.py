@@ -22,11 +22,14 @@ FLOORS: dict[str, int] = {
     "drill": 5,
     "deploy": 5,
     "emulator": 5,
+    "sagemaker": 5,
     "report": 6,
     "cli": 7,
     "web": 7,
 }
 PURE = ("model", "market", "policy")
+# These run in the training image, beside the floors: on Python 3.10 and the standard library.
+TRAINING_SIDE = ("checkpoint", "inside")
 WORLDLY = {"time", "os", "socket", "subprocess", "sqlite3", "threading", "asyncio", "pathlib", "requests", "boto3"}
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
@@ -65,10 +68,10 @@ def test_a_module_imports_only_from_floors_below_its_own(path: Path) -> None:
         other = name.split(".")[0]
         if other == mine or other == "__version__" or mine == "__init__":
             continue
-        if other == "checkpoint":
+        if mine in TRAINING_SIDE:
+            assert other in TRAINING_SIDE, f"{path}: the training side imports {name}"
+        elif other in TRAINING_SIDE:
             assert FLOORS[mine] >= 3 and name == "checkpoint.manifest", f"{path}: imports {name}"
-        elif mine == "checkpoint":
-            pytest.fail(f"{path}: the training side imports {name}")
         elif other == "errors":
             continue
         else:

@@ -21,7 +21,7 @@ from nightspot.market.trace import Trace
 from nightspot.model.capacity import Abilities, Offer, Pool, Sight
 from nightspot.model.events import RefusalReason
 from nightspot.model.job import Job
-from nightspot.night.ports import Bill, Finding, Handle, LaunchSpec, Refused, Report
+from nightspot.night.ports import Bill, Finding, Handle, LaunchSpec, Quote, Refused, Report
 from nightspot.process.files import read_json, write_first
 from nightspot.process.folder import TOKEN, AttemptFolder
 from nightspot.process.loss import StillAliveError, identity_in, lost, settle
@@ -126,6 +126,10 @@ class LocalBackend:
     def check(self, job: Job, /) -> Sequence[Finding]:
         """See Backend."""
         return check(job, self._context.home, sandbox=not job.training.sagemaker or self._sandbox)
+
+    def quote(self, _pool: Pool, _job: Job, /) -> Quote | None:
+        """See Backend. Only the job file knows."""
+        return None
 
     @cached_property
     def _sandbox(self) -> bool:

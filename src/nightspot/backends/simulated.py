@@ -22,6 +22,7 @@ from nightspot.night.ports import (
     LaunchSpec,
     News,
     PhaseSeen,
+    Quote,
     Refused,
     Report,
     SavedCheckpoint,
@@ -167,6 +168,10 @@ class SimulatedBackend:
     def check(self, _job: Job, /) -> Sequence[Finding]:
         """See Backend. Nothing can be wrong with what is not there."""
         return ()
+
+    def quote(self, _pool: Pool, _job: Job, /) -> Quote | None:
+        """See Backend. Only the job file knows."""
+        return None
 
     def next_change_utc(self, now_utc: float) -> float:
         """When something may happen that the loop would see: a flip, or the end of an Attempt."""

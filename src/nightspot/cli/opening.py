@@ -25,6 +25,7 @@ from nightspot.model.job import Job
 from nightspot.model.state import RunState
 from nightspot.night.journal import Journal
 from nightspot.night.night import Night
+from nightspot.night.ports import Kind
 from nightspot.policy.guard import Guarded
 from nightspot.policy.make import make_policy
 
@@ -69,7 +70,8 @@ def check_surroundings(world: World, job: Job, file: str, say: Callable[[str], N
         for finding in world.backends[name].check(job):
             if finding.fatal:
                 raise JobFileError(file, "pools", name, finding.what, finding.remedy)
-            say(f"WARNING: {finding.what}. {finding.remedy}")
+            if finding.kind is Kind.WRONG:
+                say(f"WARNING: {finding.what}. {finding.remedy}")
 
 
 def _controller(

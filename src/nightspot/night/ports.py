@@ -135,12 +135,30 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What a Pool costs, USD for an hour of the whole Attempt, and who says so. `as_of_utc` (real time): None where that is not known."""
+
+    usd_per_hour: float
+    source: str
+    as_of_utc: float | None = None
+
+
+class Kind(str, Enum):
+    """What a Finding is: wrong, fine, or not to be checked from here."""
+
+    WRONG = "wrong"
+    FINE = "fine"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a check of the surroundings found. `fatal`: the night cannot be run so."""
+    """Something a check of the surroundings found. `fatal`: the night cannot be run so. `remedy` is empty where all is well."""
 
     what: str
-    remedy: str
+    remedy: str = ""
     fatal: bool = False
+    kind: Kind = Kind.WRONG
 
 
 class Backend(Protocol):
@@ -179,7 +197,11 @@ class Backend(Protocol):
         ...
 
     def check(self, job: Job, /) -> Sequence[Finding]:
-        """What would go wrong tonight."""
+        """What would go wrong tonight, the most expensive surprise first; what is fine, and what cannot be checked, too."""
+        ...
+
+    def quote(self, pool: Pool, job: Job, /) -> Quote | None:
+        """What that Pool costs, where the job file does not say; None where nobody knows. Never raises: a price blocks nothing."""
         ...
 
 
