@@ -1,0 +1,1 @@
+"""The parts of the SageMaker backend: what speaks to AWS, and nothing else does."""

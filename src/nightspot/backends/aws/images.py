@@ -1,0 +1,137 @@
+"""The training image: whether it is there, and whether what is in it is known to work."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+from botocore.exceptions import ClientError
+
+from nightspot.backends.aws.asked import Asked
+from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
+from nightspot.backends.aws.support import PYTHON_OLDEST, TORCH_OLDEST, versions_of
+from nightspot.backends.aws.trouble import ERRORS, code_of, reason
+from nightspot.night.ports import Finding
+
+ECR = re.compile(
+    r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
+    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+REMEDY = "Correct AlgorithmSpecification.TrainingImage in the template."
+MEDIA_TYPES = [
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in ECR, by its address."""
+
+    address: str
+    registry: str
+    region: str
+    repository: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def of(cls, address: str) -> Image | None:
+        """None for an image that lies elsewhere."""
+        found = ECR.fullmatch(address)
+        if found is None:
+            return None
+        tag = found["tag"] or ("" if found["digest"] else "latest")
+        return cls(address, found["registry"], found["region"], found["repository"], tag, found["digest"] or "")
+
+    @property
+    def id(self) -> dict[str, str]:
+        """As ECR wants it. A digest says more than a tag."""
+        return {"imageDigest": self.digest} if self.digest else {"imageTag": self.tag}
+
+
+def images(case: Case) -> Iterator[Finding]:
+    """Each image once."""
+    for address in dict.fromkeys(one.image for one in case.asked):
+        asked = next(one for one in case.asked if one.image == address)
+        image = Image.of(address)
+        if not address:
+            yield unchecked(
+                "the template names no training image: what is in it, and whether it is there, is not known"
+            )
+        elif image is None:
+            yield unchecked(f"the image {address} does not lie in ECR: it was not looked at")
+        else:
+            yield from _of_image(case, asked, image)
+
+
+def _of_image(case: Case, asked: Asked, image: Image) -> Iterator[Finding]:
+    trains_in = region_of(case.clients("sagemaker", asked.region))
+    if image.region != trains_in:
+        said = f"the image lies in {image.region}, and pool {asked.pool.id} trains in {trains_in}"
+        yield Finding(said, f"Use the image of {trains_in}: SageMaker pulls from its own region only.", fatal=True)
+    yield _there(case, asked, image)
+    yield _versions(asked, image)
+
+
+def _there(case: Case, asked: Asked, image: Image) -> Finding:
+    client = case.clients("ecr", image.region)
+    try:
+        answer = _look(client, image)
+    except ERRORS as error:
+        missing = code_of(error) in ("RepositoryNotFoundException", "ImageNotFoundException")
+        if missing and _ours(case, asked, image):
+            return Finding(f"there is no image {image.address}", REMEDY, fatal=aws_itself(client))
+        return unchecked(f"whether the image {image.address} is there cannot be seen: {reason(error)}")
+    gone = [failure.get("failureCode") for failure in answer.get("failures", ())]
+    if "ImageNotFound" in gone or "ImageTagDoesNotMatchDigest" in gone:
+        return Finding(f"there is no image {image.address}", REMEDY, fatal=aws_itself(client))
+    if gone:
+        return unchecked(f"whether the image {image.address} is there cannot be seen: ECR says {gone[0]}")
+    return fine(f"the image {image.address} is there")
+
+
+def _look(client: Any, image: Image) -> Any:
+    """Pulling needs BatchGetImage; some may describe only."""
+    where = {"registryId": image.registry, "repositoryName": image.repository, "imageIds": [image.id]}
+    try:
+        return client.batch_get_image(acceptedMediaTypes=MEDIA_TYPES, **where)
+    except ClientError as error:
+        if code_of(error) != "AccessDeniedException":
+            raise
+    return client.describe_images(**where)
+
+
+def _ours(case: Case, asked: Asked, image: Image) -> bool:
+    """A foreign registry may hide what it has."""
+    return str(case.clients("sts", asked.region).get_caller_identity()["Account"]) == image.registry
+
+
+def _versions(asked: Asked, image: Image) -> Finding:
+    """By the tag: nothing is pulled."""
+    found = versions_of(image.repository, image.tag)
+    if found is None:
+        return unchecked(
+            f"which Python and torch are in {image.repository}:{image.tag} cannot be told: not an AWS PyTorch image's tag",
+            TABLE,
+        )
+    torch = f"torch {found.torch[0]}.{found.torch[1]}"
+    if found.python is not None and found.python < PYTHON_OLDEST:
+        said = f"the image has Python {found.python[0]}.{found.python[1]}: nightspot's own code needs 3.10"
+        return Finding(
+            said, f"Use a newer image{', or set wrapper = false' if asked.wrapper else ''}.", fatal=asked.wrapper
+        )
+    if found.torch < TORCH_OLDEST:
+        said = f"the image has {torch}: nightspot.checkpoint needs torch {TORCH_OLDEST[0]}.{TORCH_OLDEST[1]}"
+        return Finding(said, "Use a newer image; a script that writes checkpoints of its own needs none of it.")
+    python = f"Python {found.python[0]}.{found.python[1]}" if found.python else "a Python that the tag does not name"
+    return fine(f"the image has {python} and {torch}, by its tag: both are in the support table")
+
+
+TABLE = (
+    "Python 3.10 and torch 2.3 are the oldest that nightspot's own code runs on: `python --version` in the image tells."
+)

@@ -1,0 +1,53 @@
+"""What somebody may do, as IAM itself works it out (SimulatePrincipalPolicy). Nothing is called in earnest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from nightspot.backends.aws.trouble import ERRORS
+
+ASSUMED = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<name>[^/]+)/.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """May these actions be done to these resources, under that context?"""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def principal(client: Any, caller: str) -> str:
+    """Whose policies apply to that caller: a session of a role has those of the role.
+
+    The caller's ARN leaves out the role's path; where the role may not be looked at, it is taken to have none.
+    """
+    found = ASSUMED.fullmatch(caller)
+    if found is None:
+        return caller
+    try:
+        return str(client.get_role(RoleName=found["name"])["Role"]["Arn"])
+    except ERRORS:
+        return f"arn:{found['partition']}:iam::{found['account']}:role/{found['name']}"
+
+
+def denied(client: Any, source: str, asking: Asking) -> list[str]:
+    """The actions that `source` may not do. boto3's errors where IAM does not say. The root user may do everything."""
+    if source.endswith(":root"):
+        return []
+    entries = [
+        {"ContextKeyName": name, "ContextKeyType": "string", "ContextKeyValues": [value]}
+        for name, value in asking.context.items()
+    ]
+    answer = client.simulate_principal_policy(
+        PolicySourceArn=source,
+        ActionNames=list(asking.actions),
+        ResourceArns=list(asking.resources),
+        ContextEntries=entries,
+    )
+    results = answer["EvaluationResults"]
+    allowed = {one["EvalActionName"] for one in results if one["EvalDecision"] == "allowed"}
+    return [action for action in asking.actions if action not in allowed]
