@@ -19,13 +19,14 @@ from nightspot.checkpoint.manifest import MANIFEST, File, Head, Manifest, next_n
 BUFFER_BYTES = 1 << 20
 
 
-def commit(folder: Path, blobs: Iterable[Blob], head: Head) -> Manifest:
+def commit(folder: Path, blobs: Iterable[Blob], head: Head, staging: Path | None = None) -> Manifest:
     """Write a new checkpoint; when this returns it is durable.
 
+    staging: where it is written, on the same file system; None: in `folder` itself.
     Raises OSError (disk full, I/O error); what was written until then is removed.
     """
     name = next_name(folder)
-    unfinished = folder / f"{name}.tmp-{os.urandom(6).hex()}"
+    unfinished = (staging or folder) / f"{name}.tmp-{os.urandom(6).hex()}"
     unfinished.mkdir()
     try:
         manifest = _write_all(unfinished, name, blobs, head)

@@ -18,12 +18,16 @@ MOST_TRIES = 3  # loads of one checkpoint that never came to an end
 
 @dataclass(slots=True)
 class Search:
-    """Looks for the newest checkpoint that this training can go on from; `bad` collects those passed over."""
+    """Looks for the newest checkpoint that this training can go on from; `bad` collects those passed over.
+
+    staging: where loads that have not ended are noted, if not in `folder`.
+    """
 
     folder: Path
     here: Head
     warn: Callable[[str], None]
     bad: set[str] = field(default_factory=set)
+    staging: Path | None = None
 
     def newest(self) -> Manifest | None:
         """None if there is no usable one and a start from the beginning makes sense.
@@ -32,7 +36,7 @@ class Search:
         """
         crashing = []
         for name in manifest.names(self.folder):
-            if tries(self.folder, name) >= MOST_TRIES:
+            if self._tries(name) >= MOST_TRIES:
                 crashing.append(name)
                 self._pass_over(name, f"{name}: {MOST_TRIES} loads of it never ended: one step back")
             elif (found := self._verified(name)) is not None:
@@ -43,6 +47,10 @@ class Search:
         if self.bad:
             self.warn("no whole checkpoint is left: starting from the beginning")
         return None
+
+    def _tries(self, name: str) -> int:
+        folders = {self.folder, self.staging or self.folder}
+        return sum(tries(folder, name) for folder in folders)
 
     def _verified(self, name: str) -> Manifest | None:
         try:
@@ -72,13 +80,17 @@ class Search:
                 self.warn(f"{found.name}: {change}: the result may differ in its last bits")
 
 
-def load(checkpoint: Path, files: tuple[manifest.File, ...], states: Mapping[str, object]) -> Any:
+def load(
+    checkpoint: Path, files: tuple[manifest.File, ...], states: Mapping[str, object], staging: Path | None = None
+) -> Any:
     """Put every state back; returns the random states, which are not set yet.
 
+    staging: where to note that a load has begun, if not beside the checkpoint: a note copied at that moment would
+        outlive the load, and count against a sound checkpoint on the next machine.
     Raises ConfigError if the checkpoint does not fit the program, LoadError if loading fails: that counts
     as a try, and so does a crash of the process meanwhile.
     """
-    marker = _marker(checkpoint.parent, checkpoint.name)
+    marker = _marker(staging or checkpoint.parent, checkpoint.name)
     _note_try(marker)
     try:
         saved, random_states = capture.read(checkpoint, {file.name for file in files}, states)
@@ -89,6 +101,7 @@ def load(checkpoint: Path, files: tuple[manifest.File, ...], states: Mapping[str
     except Exception as error:
         raise LoadError(f"{checkpoint.name} is whole, but loading it failed: {error!r}") from error
     marker.unlink()
+    _forgive(_marker(checkpoint.parent, checkpoint.name))
     return random_states
 
 
@@ -104,6 +117,15 @@ def tries(folder: Path, name: str) -> int:
         return _marker(folder, name).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _forgive(marker: Path) -> None:
+    """Earlier tries no longer count. Emptied, not removed: where the folder is copied, a removal may not be."""
+    try:
+        if marker.stat().st_size:
+            os.truncate(marker, 0)
+    except FileNotFoundError:
+        return
 
 
 def _marker(folder: Path, name: str) -> Path:

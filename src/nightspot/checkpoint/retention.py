@@ -1,4 +1,4 @@
-"""Which checkpoints go: those older than the newest few that are good."""
+"""Which checkpoints go: those older than the newest few that are good. What is unfinished has no place where others look."""
 
 from __future__ import annotations
 
@@ -12,9 +12,29 @@ from nightspot.checkpoint import manifest
 LOADING = "loading-"  # marker of a load in progress, see restore
 
 
-def retain(folder: Path, keep: int, bad: Container[str]) -> None:
+def staging_for(folder: Path, wished: Path | None) -> Path:
+    """Where to write and to drop: `wished`, if a folder made there can be renamed into `folder`; else `folder` itself.
+
+    Two mounts of one file system look like one, and still refuse: only a rename shows it.
+    """
+    if wished is None:
+        return folder
+    trial = f"trial.tmp-{os.urandom(6).hex()}"
+    try:
+        wished.mkdir(parents=True, exist_ok=True)
+        (wished / trial).mkdir()
+        (wished / trial).rename(folder / trial)
+        (folder / trial).rmdir()
+    except OSError:
+        shutil.rmtree(wished / trial, ignore_errors=True)
+        return folder
+    return wished
+
+
+def retain(folder: Path, keep: int, bad: Container[str], staging: Path | None = None) -> None:
     """Drop all that is older than the `keep` newest ones not known as `bad`. Raises OSError.
 
+    staging: where to take them before they are removed piece by piece; None: `folder` itself.
     Called right after a commit, so the newest is one that was just written and is always among the kept.
     """
     all_names = manifest.names(folder)
@@ -22,7 +42,7 @@ def retain(folder: Path, keep: int, bad: Container[str]) -> None:
     oldest = min((manifest.number(name) for name in kept), default=0)
     for name in all_names:
         if manifest.number(name) < oldest:
-            _drop(folder, name)
+            _drop(folder, name, staging or folder)
 
 
 def sweep(folder: Path) -> None:
@@ -31,9 +51,9 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(folder / name)
 
 
-def _drop(folder: Path, name: str) -> None:
+def _drop(folder: Path, name: str, staging: Path) -> None:
     """Take the name away first: a reader must never meet half a checkpoint."""
-    leaving = folder / f"{name}.tmp-{os.urandom(6).hex()}"
+    leaving = staging / f"{name}.tmp-{os.urandom(6).hex()}"
     (folder / name).rename(leaving)
     shutil.rmtree(leaving)
     (folder / f"{LOADING}{name}").unlink(missing_ok=True)

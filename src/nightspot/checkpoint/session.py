@@ -21,10 +21,11 @@ from nightspot.checkpoint.lock import FolderLock
 from nightspot.checkpoint.manifest import Head, Manifest
 from nightspot.checkpoint.notice import Notice, SaveRequest
 from nightspot.checkpoint.progress import Progress, not_finite
-from nightspot.checkpoint.retention import retain, sweep
+from nightspot.checkpoint.retention import retain, staging_for, sweep
 
 MOST_FAILED_SAVES = 3
 PROGRESS_INTERVAL_S = 0.5
+KEEP_COPIED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Session:
         self._wishes = settings.Wishes(None if folder is None else Path(folder), interval_s, fingerprint)
         self._progress = Progress(None)
         self._lock: FolderLock | None = None
+        self._staging: Path | None = None  # where to write and to drop, once the folder is open
         self._bad: set[str] = set()
         self._durable: str | None = None  # the newest checkpoint known to be whole
         self._random: Any = None
@@ -162,12 +164,12 @@ class Session:
             self._say("no checkpoint folder was given: nothing is saved, an interruption loses all work")
             return None
         self._open(folder)
-        search = restore.Search(folder, self._head(0), self._warn)
+        search = restore.Search(folder, self._head(0), self._warn, staging=self._staging)
         newest = search.newest()
         self._bad = search.bad
         if newest is None:
             return None
-        self._random = restore.load(folder / newest.name, newest.files, self._states)
+        self._random = restore.load(folder / newest.name, newest.files, self._states, self._staging)
         restore.set_random(self._random, self._warn)
         self._durable = newest.name
         return Restored(newest.name, newest.head.units_done, newest.head.attempt)
@@ -175,8 +177,10 @@ class Session:
     def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(folder)
-        if self._lock.acquire():  # else an unfinished folder may be a living process's
-            sweep(folder)
+        alone = self._lock.acquire()  # else an unfinished folder may be a living process's
+        self._staging = staging_for(folder, self._settings.staging)
+        for place in {folder, self._staging} if alone else ():
+            sweep(place)
 
     def _save_and_go_on(self, units_done: float) -> None:
         saved = self._save(units_done)
@@ -203,13 +207,18 @@ class Session:
     def _commit(self, units_done: float) -> Manifest:
         assert self._settings.folder is not None  # noqa: S101
         blobs = capture(self._states, random_state.capture())
-        return commit(self._settings.folder, blobs, self._head(units_done))
+        return commit(self._settings.folder, blobs, self._head(units_done), self._staging)
+
+    @property
+    def _kept(self) -> int:
+        """Where the folder is copied away while we write, the newest may not be there yet when the machine goes: one more stays."""
+        return self._keep if self._settings.staging is None else max(self._keep, KEEP_COPIED)
 
     def _report_checkpoint(self, made: Manifest, save_s: float) -> None:
         told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes}
         self._progress.report("checkpoint", units_done=made.head.units_done, save_s=round(save_s, 6), **told)
         try:
-            retain(self._settings.folder or Path(), self._keep, self._bad)
+            retain(self._settings.folder or Path(), self._kept, self._bad, self._staging)
         except OSError as error:
             self._warn(f"an old checkpoint could not be removed: {error}")
 

@@ -14,7 +14,10 @@ STANDALONE_INTERVAL_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """folder: None for no checkpoints. interval_s: of this process's own clock. attempt: 0 outside a Run."""
+    """folder: None for no checkpoints. interval_s: of this process's own clock. attempt: 0 outside a Run.
+
+    staging: a folder on the same file system where nobody looks, if somebody looks into `folder` at any moment and copies it.
+    """
 
     folder: Path | None
     interval_s: float
@@ -24,6 +27,7 @@ class Settings:
     save_request: Path | None
     attempt: int
     world_size: int
+    staging: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
         save_request=_path(environment, "NIGHTSPOT_SAVE_REQUEST"),
         attempt=_count(environment, "NIGHTSPOT_ATTEMPT", 0),
         world_size=_count(environment, "WORLD_SIZE", 1),
+        staging=_path(environment, "NIGHTSPOT_CHECKPOINT_STAGING"),
     )
 
 
