@@ -121,7 +121,7 @@ pools.1.id=spot                     | pools[1].id | another pool has that id. Gi
 pools.1.id=Spot A                   | pools[1].id | Call it 'spot-a'.
 pools.0.market=spott                | pools[0].market | expected 'spot' or 'on-demand'
 pools.1.market=spot                 | pools | there is no on-demand pool, so no deadline can be kept
-pools.1.backend=sagemaker           | pools[1].bounds | the guard must know how long an on-demand pool takes to start
+pools.1.backend=cloud               | pools[1].bounds | the guard must know how long an on-demand pool takes to start
 pools.0.options={a=1}               | pools[0].options | Use capacity, launch_delay, notice, grace.
 pools.0.bounds={}                   | pools[0].bounds.lead | it is required
 pools.0.bounds.lead=3               | pools[0].bounds.lead | a bare number has no unit
@@ -213,7 +213,7 @@ BROKEN = [
     ('"" = 1\n' + JOB, '""', "there is no such key here"),
     ('"a.b" = 1\n' + JOB, '"a.b"', '"a.b" = 1: there is no such key here'),
     ('name = "a"\ncommand = "b"\n', "work", "it is required. Add it, for example: work = { total ="),
-    ('work = { total = "4h" }\nnmae = "x"', "nmae", "Did you mean 'name'? (4 more to correct after this one.)"),
+    ('work = { total = "4h" }\nnmae = "x"', "nmae", "Did you mean 'name'? (3 more to correct after this one.)"),
 ]
 
 
@@ -285,15 +285,15 @@ def test_a_placeholder_that_cannot_be_is_found_before_a_night_is_planned(tmp_pat
 
 
 def test_time_is_compressed_on_local_pools_only(tmp_path: Path) -> None:
-    error = refusal(written(tmp_path), "time_scale=60", "pools.0.backend=sagemaker")
-    assert (error.field, error.value) == ("pools[0].backend", "sagemaker")
+    error = refusal(written(tmp_path), "time_scale=60", "pools.0.backend=cloud")
+    assert (error.field, error.value) == ("pools[0].backend", "cloud")
     assert "time is compressed on local pools only. Use time_scale = 1." in str(error)
 
 
 def test_a_local_setting_on_another_backend_is_refused(tmp_path: Path) -> None:
     for setting in ("capacity=always", "notice=2min", "grace=2min", "launch_delay=1min"):
         key = setting.partition("=")[0]
-        error = refusal(written(tmp_path), "pools.0.backend=sagemaker", f"pools.0.{setting}")
+        error = refusal(written(tmp_path), "pools.0.backend=cloud", f"pools.0.{setting}")
         assert (error.field, error.expected) == (f"pools[0].{key}", "only a local pool has this")
 
 
@@ -302,6 +302,23 @@ def test_a_value_is_shown_as_toml_writes_it_and_a_long_one_is_cut(tmp_path: Path
     assert "deadline.at = 2026-11-25:" in str(refusal(written(tmp_path), "deadline.at=2026-11-25"))
     assert 'name = ["a", { b = 1 }]:' in str(refusal(written(tmp_path), 'name=["a", {b=1}]'))
     assert len(str(refusal(written(tmp_path), f"name={'x' * 5000}"))) < 300
+
+
+def test_a_setting_of_sagemaker_pools_on_another_backend_is_refused(tmp_path: Path) -> None:
+    for setting in ('instance_types=["ml.g5.xlarge"]', "full_price=0"):
+        error = refusal(written(tmp_path), f"pools.0.{setting}")
+        assert (error.field, error.expected) == (
+            f"pools[0].{setting.partition('=')[0]}",
+            "only a SageMaker pool has this",
+        )
+
+
+@pytest.mark.parametrize(
+    ("line", "field"), [('command = "{python} train.py"', "command"), ("price = 3.0", "pools[1].price")]
+)
+def test_what_only_sagemaker_can_do_without_is_required_elsewhere(tmp_path: Path, line: str, field: str) -> None:
+    error = refusal(written(tmp_path, JOB.replace(line, "")))
+    assert (error.field, error.value, error.expected) == (field, None, "it is required")
 
 
 def leaves(schema: dict[str, Any]) -> list[str]:

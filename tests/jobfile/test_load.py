@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from datetime import datetime, time, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from nightspot.jobfile import JobFile, check_fits, load_job, plan_night
 from nightspot.jobfile.document import Document
 from tests.jobfile.files import EVENING_UTC, JOB, job_in, written
+from tests.jobfile.requests import REQUEST
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text("utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
@@ -85,9 +87,16 @@ def whole(block: str) -> str:
     return block + "\n".join([JOB.partition("[work]")[0], "[deadline]", JOB.partition("[deadline]")[2]])
 
 
+def with_request(folder: Path, block: str) -> Path:
+    """The folder, with a request in it where the example names one."""
+    if "request.json" in block:
+        (folder / "request.json").write_text(json.dumps(REQUEST))
+    return folder
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[0] for block in BLOCKS])
 def test_every_example_of_the_manual_can_be_run_tonight(tmp_path: Path, block: str) -> None:
-    job_file = load_job(written(tmp_path, whole(block)))
+    job_file = load_job(written(with_request(tmp_path, block), whole(block)))
     night = plan_night(job_file, EVENING_UTC, folder_of=tmp_path.joinpath)
     check_fits(night.job, job_file.file, night.start_utc, night.deadline_utc)
     assert night.job.work.total_s == 4 * 3600

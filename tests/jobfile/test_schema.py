@@ -17,8 +17,9 @@ from nightspot.jobfile.placeholders import MEANINGS
 from nightspot.jobfile.reference import reference
 from nightspot.jobfile.tomltext import read_document, show
 from tests.jobfile.files import JOB, written
+from tests.jobfile.requests import NIGHT, REQUEST
 from tests.jobfile.schemas import faults
-from tests.jobfile.test_load import BLOCKS, MANUAL, whole
+from tests.jobfile.test_load import BLOCKS, MANUAL, whole, with_request
 from tests.jobfile.test_plan import EVERYTHING
 
 SCHEMA = job_schema()
@@ -61,7 +62,7 @@ def test_the_walk_over_the_keys_finds_them_all() -> None:
 
 @pytest.mark.parametrize("text", [JOB, starter(), *[whole(block) for block in BLOCKS]])
 def test_an_editor_marks_nothing_in_a_file_that_loads(tmp_path: Path, text: str) -> None:
-    path = written(tmp_path, text)
+    path = written(with_request(tmp_path, text), text)
     load_job(path)
     assert marks(path) == []
 
@@ -71,9 +72,11 @@ def named(path: tuple[str, ...]) -> str:
     return ".".join(path).replace("pools.", "pools.0.")
 
 
+OF_SAGEMAKER = ("pools.0.instance_types", "pools.0.full_price")
 # What a key needs beside it to make sense.
 BESIDE = {
     "pools.0.options": "pools.0.backend=cloud",
+    "sagemaker.progress_metric": 'sagemaker.overrides.AlgorithmSpecification.MetricDefinitions=[{Name="epoch",Regex="(.*)"}]',
     "artifact.publish": "artifact.path=model.pt",
     "policy.wait": "policy.name=timed-fallback",
     "pools.0.capacity.from": "pools.0.capacity.trace=traces/zone-a.json",
@@ -92,8 +95,11 @@ def test_every_example_of_a_key_loads_and_an_editor_agrees(tmp_path: Path, path:
         (tmp_path / folder / name).write_text('{"metadata": {"gap_seconds": 600}, "data": [0, 1]}')
     assert field.examples, "an error about this key could not say how to write it"
     key = named(path)
-    text = JOB.replace('each = "12min"', "") if key == "work.total" else JOB
-    settings = [*filter(None, [BESIDE.get(key)]), f"{key}={show(field.examples[0])}"]
+    (tmp_path / "request.json").write_text(json.dumps(REQUEST))
+    text = NIGHT if key.startswith("sagemaker") or key in OF_SAGEMAKER else JOB
+    text = JOB.replace('each = "12min"', "") if key == "work.total" else text
+    settings = ["pools.0.market=on-demand", "pools.0.instance_type="] if key == "pools.0.instance_types" else []
+    settings += [*filter(None, [BESIDE.get(key)]), f"{key}={show(field.examples[0])}"]
     load_job(written(tmp_path, text), settings)
     assert marks(written(tmp_path, text), *settings) == []
 

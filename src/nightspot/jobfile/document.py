@@ -7,7 +7,9 @@ from typing import Optional
 from pydantic import Field, model_validator
 
 from nightspot.jobfile.fields import Command, Environment, Name, Text, nearest, wrong
+from nightspot.jobfile.kinds import check_kinds, check_local_time
 from nightspot.jobfile.pooltable import PoolTable
+from nightspot.jobfile.sagemakertable import SageMakerTable
 from nightspot.jobfile.settings import (
     Artifact,
     ArtifactTable,
@@ -28,8 +30,9 @@ class Document(Table):
     """A training job, its deadline, and where it may run."""
 
     name: Name = Field(description="What the job is called.", examples=["recommender"])
-    command: Command = Field(
-        description="What trains: any program. A text is split like a shell would; nothing else of a shell is there.",
+    command: Optional[Command] = Field(
+        default=None,
+        description="What trains: any program. A text is split like a shell would, and no more. Required, but on SageMaker.",
         examples=["{python} train.py"],
     )
     directory: Text = Field(
@@ -42,7 +45,7 @@ class Document(Table):
         default=1.0,
         ge=1,
         le=1e6,
-        description="How many seconds of market time pass in a real one; local pools only. Above 1 for tries and demonstrations.",
+        description="How many seconds of market time pass in a real one; on this machine only. Above 1 for tries and demonstrations.",
         examples=[60],
     )
     policy: Policy = Field(
@@ -57,6 +60,9 @@ class Document(Table):
     deadline: DeadlineTable = Field(description="When it must be done.", examples=[{"at": "08:00"}])
     pools: list[PoolTable] = Field(
         min_length=1, max_length=100, description="Where it may run.", examples=[[{"market": "spot", "price": 0.92}]]
+    )
+    sagemaker: Optional[SageMakerTable] = Field(
+        default=None, description="Training jobs on Amazon SageMaker.", examples=[{"template": "request.json"}]
     )
     checkpoint: CheckpointTable = Field(
         default_factory=CheckpointTable, description="Checkpoints.", examples=[{"interval": "15min"}]
@@ -76,9 +82,8 @@ class Document(Table):
         if isinstance(self.policy, str) and self.policy not in POLICY_OPTIONS:
             raise wrong("there is no policy of that name", nearest(self.policy, POLICY_OPTIONS), "policy")
         self._check_ids()
-        for index, pool in enumerate(self.pools):
-            if pool.backend != "local" and self.time_scale != 1:
-                raise wrong("time is compressed on local pools only", "Use time_scale = 1.", "pools", index, "backend")
+        check_kinds(self)
+        check_local_time(self)
         return self
 
     def _check_ids(self) -> None:
@@ -86,6 +91,11 @@ class Document(Table):
         for index, pool_id in enumerate(ids):
             if pool_id is not None and pool_id in ids[:index]:
                 raise wrong("another pool has that id", "Give each its own.", "pools", index, "id")
+
+    @property
+    def words(self) -> list[str]:
+        """The command's words; none where the request says what runs."""
+        return self.command or []
 
     @property
     def policy_table(self) -> PolicyTable:

@@ -5,34 +5,48 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from nightspot.errors import JobFileError
 from nightspot.jobfile.document import Document
 
 VERSION = 1
 MOST_FILES = 10_000
+# The SDK's name for the job, for its logs: each recording has another.
+LABEL = "sagemaker_job_name"
 LIKE_A_PATTERN = 'Write it like "src/**/*.py".'
 
 
-def fingerprint(document: Document, directory: Path, file: str) -> str:
-    """SHA-256 over the command, hyperparameters, channels, world sizes and the content of the code, placeholders unfilled.
+def fingerprint(document: Document, directory: Path, file: str, request: Optional[Mapping[str, Any]] = None) -> str:
+    """SHA-256 over the command, hyperparameters, channels, world sizes and the content of the code, placeholders unfilled;
+    of a request, what its result depends on.
 
     Prices, pools, the deadline and the folder's place are not in it. Of the world sizes only which there are, not how often.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "version": VERSION,
-        "command": document.command,
+        "command": document.words,
         "hyperparameters": document.training.hyperparameters,
         "channels": document.training.channels,
         "world_sizes": sorted({pool.world_size for pool in document.pools}),
         "code": {
             path.relative_to(directory).as_posix(): _digest(path, file)
-            for path in code_files(document.command, document.training.code, directory, file)
+            for path in code_files(document.words, document.training.code, directory, file)
         },
     }
+    if request is not None:
+        facts["request"] = of_result(request)
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def of_result(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Image, hyperparameters (source and program are among them), channels, environment, and on how many instances."""
+    hyperparameters = dict(request.get("HyperParameters") or {})
+    hyperparameters.pop(LABEL, None)
+    kept = {key: request.get(key) for key in ("AlgorithmSpecification", "InputDataConfig", "Environment")}
+    instances = (request.get("ResourceConfig") or {}).get("InstanceCount")
+    return {**kept, "HyperParameters": hyperparameters, "InstanceCount": instances}
 
 
 def code_files(command: Sequence[str], patterns: Optional[Sequence[str]], directory: Path, file: str) -> list[Path]:

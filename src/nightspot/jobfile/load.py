@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping, Union
+from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from nightspot.jobfile.overrides import apply_overrides
 from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pools import check_traces
 from nightspot.jobfile.problems import as_job_file_error
+from nightspot.jobfile.template import Template, check_template, read_template, texts_of, too_little_said
 from nightspot.jobfile.tomltext import read_document, short
 
 
@@ -23,13 +24,15 @@ from nightspot.jobfile.tomltext import read_document, short
 class JobFile:
     """A job file that was read and checked.
 
-    `file` is its name as the user wrote it, `path` where it lies, `directory` where the command runs.
+    `file` is its name as the user wrote it, `path` where it lies, `directory` where the command runs. `template`: the request, on
+    SageMaker.
     """
 
     file: str
     path: Path
     document: Document
     directory: Path
+    template: Optional[Template] = None
 
     @property
     def name(self) -> str:
@@ -46,21 +49,30 @@ def load_job(path: Union[str, Path], overrides: Iterable[str] = ()) -> JobFile:
     """Read and check. JobFileError, naming file, key, value and remedy, for whatever is wrong with it."""
     file = str(path)
     lies_at = Path(absolute(file, Path.cwd(), file, ""))
-    document = _document(apply_overrides(read_document(lies_at, file), overrides), file)
+    document = _document(apply_overrides(read_document(lies_at, file), overrides), file, lies_at.parent)
     for field, template, known in templates(document):
         placeholders.check(template, file, field, known)
     directory = _directory(document.directory, lies_at.parent, file)
     check_traces(document.pools, lies_at.parent, file)
-    return JobFile(file, lies_at, document, directory)
+    return JobFile(file, lies_at, document, directory, _template(document, lies_at.parent, file))
 
 
-def _document(tables: Mapping[str, Any], file: str) -> Document:
+def _template(document: Document, base: Path, file: str) -> Optional[Template]:
+    if document.sagemaker is None:
+        return None
+    template = read_template(document.sagemaker, base, file)
+    check_template(template, document, file)
+    return template
+
+
+def _document(tables: Mapping[str, Any], file: str, base: Path) -> Document:
     if not tables:
         raise JobFileError(file, "name", None, "nothing is set in this file", "`nightspot init` writes a whole one.")
     try:
         return Document.model_validate(tables)
     except ValidationError as error:
-        raise as_job_file_error(error, file, Document, tables) from None
+        found = as_job_file_error(error, file, Document, tables)
+        raise too_little_said(found, tables, base, file) from None
 
 
 def _directory(text: str, base: Path, file: str) -> Path:
@@ -75,7 +87,7 @@ def _directory(text: str, base: Path, file: str) -> Path:
 def templates(document: Document) -> Iterator[tuple[str, str, Iterable[str]]]:
     """(key, text, placeholders that may stand in it) of all that have any."""
     everything, of_paths = tuple(placeholders.MEANINGS), placeholders.PATH_NAMES
-    for word in document.command:
+    for word in document.words:
         yield "command", word, everything
     for key, value in document.environment.items():
         yield f"environment.{key}", value, everything
@@ -83,9 +95,12 @@ def templates(document: Document) -> Iterator[tuple[str, str, Iterable[str]]]:
         yield f"training.channels.{key}", value, of_paths
     if document.checkpoint.directory is not None:
         yield "checkpoint.directory", document.checkpoint.directory, of_paths
+    if document.sagemaker is not None:
+        yield from [(key, text, placeholders.IN_REQUESTS) for key, text in texts_of(document.sagemaker)]
     artifact = document.artifact_table
     if artifact is not None:
-        yield artifact_field(document), artifact.path, of_paths
+        in_archive = document.sagemaker is not None
+        yield artifact_field(document), artifact.path, placeholders.IN_REQUESTS if in_archive else of_paths
         yield "artifact.publish", artifact.publish or "", everything
 
 

@@ -21,6 +21,8 @@ MEANINGS: Mapping[str, str] = {
 TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 # One of these makes a path that no other run has.
 OF_ONE_RUN = frozenset({"run_id", "run_folder"})
+# What may stand in the addresses and the request of a night on SageMaker, where there are no folders of ours.
+IN_REQUESTS = frozenset({"night", "deadline", "run_id", "name"})
 PATH_NAMES = frozenset({"night", "deadline", "run_id", "name", "run_folder"})
 
 

@@ -6,20 +6,26 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
+from nightspot.errors import JobFileError
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.feasible import check_pools
 from nightspot.jobfile.fingerprint import fingerprint
 from nightspot.jobfile.load import JobFile, artifact_field
-from nightspot.jobfile.placeholders import expand
+from nightspot.jobfile.placeholders import IN_REQUESTS, expand
 from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pools import pools
+from nightspot.jobfile.sagemakerpools import sagemaker_pools
 from nightspot.jobfile.settings import OPTION_KEYS
+from nightspot.jobfile.template import whole_request
 from nightspot.jobfile.window import Window, resolve
+from nightspot.model.capacity import Pool
 from nightspot.model.job import Checkpointing, Hooks, Job, Limits, OnLimit, PolicyChoice, Training, Work
 
 WAIT_S = 3600.0
+# -NONCE-NUMBER: eight and three characters, and two between them.
+TOKEN_LENGTH, LONGEST_JOB_NAME = 13, 63
 FolderOf = Callable[[str], Path]
 Values = Mapping[str, Optional[str]]
 
@@ -52,9 +58,18 @@ def plan_night(
     run_id = f"{document.name}-{stamp}{run_suffix}"
     folder = folder_of(run_id).absolute() if folder_of is not None else None
     job = _job(job_file, _basics(document, window, run_id, folder), folder)
+    _check_names(job_file, run_id)
     check_pools(job, job_file.file)
     now = window.start_utc if scaled else now_utc
     return PlannedNight(job, run_id, window.start_utc, window.deadline_utc, window.night, now)
+
+
+def _check_names(job_file: JobFile, run_id: str) -> None:
+    """A training job's name is RUN-NONCE-NUMBER; a run's is longer where its deadline has seconds, or it was begun afresh."""
+    over = len(run_id) + TOKEN_LENGTH - LONGEST_JOB_NAME
+    if job_file.template is not None and over > 0:
+        expected = f"the training jobs of {run_id} would have names longer than {LONGEST_JOB_NAME} characters"
+        raise JobFileError(job_file.file, "name", job_file.name, expected, f"Make it {over} shorter.")
 
 
 def deadline_stamp(deadline_utc: float) -> str:
@@ -82,7 +97,7 @@ def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
         name=document.name,
         training=_training(job_file, basics, checkpoints.directory),
         work=work,
-        pools=pools(document.pools, document.time_scale, job_file.base),
+        pools=_pools(job_file, basics),
         policy=_policy(document),
         checkpoint=checkpoints,
         limits=_limits(document),
@@ -94,6 +109,14 @@ def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
         miss_means=document.deadline.miss_means,
         timezone=document.deadline.timezone,
     )
+
+
+def _pools(job_file: JobFile, basics: Values) -> tuple[Pool, ...]:
+    document = job_file.document
+    if job_file.template is None:
+        return pools(document.pools, document.time_scale, job_file.base)
+    in_requests = {name: basics[name] for name in IN_REQUESTS}
+    return sagemaker_pools(document, job_file.template, in_requests, job_file.file)
 
 
 def _hooks(document: Document) -> Hooks:
@@ -132,7 +155,7 @@ def _limits(document: Document) -> Limits:
 
 def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Checkpointing:
     table = job_file.document.checkpoint
-    directory = str(folder / "checkpoints") if folder is not None else ""
+    directory = str(folder / "checkpoints") if folder is not None and job_file.template is None else ""
     if table.directory is not None:
         directory = _path(job_file, job_file.base, "checkpoint.directory", table.directory, basics)
     return Checkpointing(directory, table.interval, table.pattern)
@@ -143,12 +166,12 @@ def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Trainin
     table = document.artifact_table
     artifact = None
     if table is not None:
-        artifact = _path(job_file, job_file.directory, artifact_field(document), table.path, basics)
+        artifact = _artifact(job_file, table.path, basics)
     values = {**basics, "checkpoint_dir": checkpoint_dir or None, "artifact": artifact, "python": sys.executable}
     publish = None
     if table is not None and table.publish is not None:
         publish = _path(job_file, job_file.base, "artifact.publish", table.publish, values)
-    command = [expand(word, values, file, "command") for word in document.command]
+    command = [expand(word, values, file, "command") for word in document.words]
     environment = {k: expand(v, values, file, f"environment.{k}") for k, v in document.environment.items()}
     return Training(
         command=tuple(command),
@@ -158,9 +181,25 @@ def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Trainin
         channels=_channels(job_file, basics),
         artifact=artifact,
         publish=publish,
-        fingerprint=fingerprint(document, job_file.directory, file),
+        fingerprint=fingerprint(document, job_file.directory, file, _request(job_file)),
         sagemaker=document.training.sagemaker,
     )
+
+
+def _artifact(job_file: JobFile, path: str, basics: Values) -> str:
+    """A path on this machine; on SageMaker the name inside the model's archive."""
+    field = artifact_field(job_file.document)
+    if job_file.template is not None:
+        return expand(path, basics, job_file.file, field)
+    return _path(job_file, job_file.directory, field, path, basics)
+
+
+def _request(job_file: JobFile) -> Optional[dict[str, Any]]:
+    """The request, its placeholders unfilled: the same every night."""
+    table = job_file.document.sagemaker
+    if job_file.template is None or table is None:
+        return None
+    return whole_request(job_file.template, table, table.overrides)
 
 
 def _channels(job_file: JobFile, basics: Values) -> dict[str, str]:

@@ -38,7 +38,7 @@ def pool_ids(tables: Sequence[PoolTable]) -> list[str]:
 
 
 def _derived(table: PoolTable) -> str:
-    what = [slugged(word) for word in (table.place, table.instance_type) if slugged(word)]
+    what = [slugged(word) for word in (table.place, table.machine) if slugged(word)]
     return "-".join([*(what or [table.backend]), table.market])
 
 
@@ -55,12 +55,12 @@ def _pool(table: PoolTable, id_: str, time_scale: float, base: Path) -> Pool:
         id=id_,
         backend=table.backend,
         market=Market(table.market),
-        price_usd_per_hour=float(table.price),
+        price_usd_per_hour=float(table.price or 0.0),
         instance_type=table.instance_type,
         place=table.place,
         speed=float(table.speed),
         world_size=table.world_size,
-        bounds=_bounds(table.bounds, local_bounds(table, time_scale) if local else None),
+        bounds=bounds_with(table.bounds, local_bounds(table, time_scale) if local else None),
         options=options,
     )
 
@@ -77,7 +77,8 @@ def local_bounds(table: PoolTable, time_scale: float) -> Bounds:
     )
 
 
-def _bounds(given: Optional[BoundsTable], usual: Optional[Bounds]) -> Optional[Bounds]:
+def bounds_with(given: Optional[BoundsTable], usual: Optional[Bounds]) -> Optional[Bounds]:
+    """The given Bounds, completed by the usual ones of that kind of Pool; None where there are neither."""
     if given is None:
         return usual
     usual = usual or Bounds(given.lead, STOP_S, REFUSAL_S, SAVE_S)

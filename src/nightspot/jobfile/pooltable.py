@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Optional, Union
+import re
+from typing import Annotated, Iterator, Literal, Optional, Union
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from nightspot.jobfile.fields import Duration, Name, PlainTable, SomeDuration, Text, wrong
+from nightspot.jobfile.sagemakertable import REGION, SAGEMAKER
 from nightspot.jobfile.settings import TABLE, WORD, Table, form
 
 LOCAL_KEYS = ("capacity", "launch_delay", "notice", "grace")
+SAGEMAKER_KEYS = ("instance_types", "full_price")
+INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
 
 
 class BoundsTable(Table):
@@ -92,8 +96,25 @@ class PoolTable(Table):
     market: Literal["spot", "on-demand"] = Field(description="How it is bought.", examples=["spot"])
     place: str = Field(default="", description="Region or zone, in the backend's words.", examples=["eu-central-1a"])
     instance_type: str = Field(default="", description="The machine, in the backend's words.", examples=["p3.2xlarge"])
-    price: float = Field(
-        ge=0, le=1e6, description="USD for one hour of the whole attempt, all its machines.", examples=[3.06]
+    instance_types: list[Text] = Field(
+        default_factory=list,
+        max_length=5,
+        description="SageMaker, on-demand only: instead of `instance_type`, up to five, the best first; SageMaker takes what there is.",
+        examples=[["ml.g5.xlarge", "ml.g6.xlarge"]],
+    )
+    price: Optional[float] = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="USD for one hour of the whole attempt, all its machines. Required, but on SageMaker: there it is looked up.",
+        examples=[3.06],
+    )
+    full_price: Optional[float] = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="SageMaker only: your on-demand price for the same attempt, from which Spot is billed. Without it: looked up.",
+        examples=[3.06],
     )
     speed: float = Field(default=1.0, gt=0, le=1e6, description="Seconds of work done in one second.", examples=[1.0])
     world_size: int = Field(default=1, ge=1, le=100_000, description="How many processes train together.", examples=[1])
@@ -131,4 +152,44 @@ class PoolTable(Table):
         for key in LOCAL_KEYS:
             if self.backend != "local" and getattr(self, key) is not None:
                 raise wrong("only a local pool has this", f"Leave it out: the backend is {self.backend!r}.", key)
+        if self.backend == SAGEMAKER:
+            self._check_sagemaker()
+            return self
+        for key in SAGEMAKER_KEYS:
+            if key in self.model_fields_set:
+                raise wrong("only a SageMaker pool has this", f"Leave it out: the backend is {self.backend!r}.", key)
+        if self.price is None:
+            raise wrong("it is required", "Add it, for example: price = 3.06.", "price")
         return self
+
+    def _check_sagemaker(self) -> None:
+        if self.options:
+            raise wrong("a SageMaker pool's settings stand in [sagemaker]", "Move them there.", "options")
+        if self.instance_types and self.market == "spot":
+            remedy = "Give each type a Spot pool of its own: they are tried in turn."
+            raise wrong("SageMaker takes one instance type for Spot", remedy, "instance_types")
+        if self.instance_types and self.instance_type:
+            raise wrong("this and `instance_type` say the same thing twice", "Keep one of them.", "instance_types")
+        if not self.machine:
+            raise wrong(
+                "which machine it is, is not said",
+                'Add it, for example: instance_type = "ml.g5.xlarge".',
+                "instance_type",
+            )
+        if self.place and REGION.fullmatch(self.place) is None:
+            raise wrong("on SageMaker the place is an AWS region", 'Write it like "eu-central-1".', "place")
+        for where, word in self._types():
+            if INSTANCE_TYPE.fullmatch(word) is None:
+                remedy = 'SageMaker\'s begin with ml.: write it like "ml.g5.xlarge".'
+                raise wrong("this is no instance type of SageMaker's", remedy, *where)
+
+    def _types(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
+        if self.instance_type:
+            yield ("instance_type",), self.instance_type
+        for index, word in enumerate(self.instance_types):
+            yield ("instance_types", index), word
+
+    @property
+    def machine(self) -> str:
+        """The instance type, or the best of several; empty where none is named."""
+        return self.instance_type or (self.instance_types[0] if self.instance_types else "")

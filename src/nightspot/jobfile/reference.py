@@ -10,7 +10,7 @@ from nightspot.jobfile.tomltext import show
 
 Schema = Mapping[str, Any]
 # Shown by their own section, not as a row of the top level.
-SECTIONS = ("work", "deadline", "pools", "checkpoint", "limits", "hooks", "training")
+SECTIONS = ("work", "deadline", "pools", "sagemaker", "checkpoint", "limits", "hooks", "training")
 SPECIAL = {"command": "text or list of texts", "start": "time", "at": "time"}
 
 
@@ -35,7 +35,7 @@ def _heading(section: str) -> str:
 
 
 def _definition(section: str) -> str:
-    return "PoolTable" if section == "pools" else f"{section.capitalize()}Table"
+    return {"pools": "PoolTable", "sagemaker": "SageMakerTable"}.get(section, f"{section.capitalize()}Table")
 
 
 def _table(heading: str, schema: Schema) -> str:
