@@ -138,15 +138,21 @@ def arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
 
 def sandboxed(binds: Sequence[tuple[str, str]], directory: str) -> list[str]:
     """The words before a command that give it its own /opt/ml, and leave all else as it is; what /opt holds is kept."""
-    words = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", str(OPT)]
+    words = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", *opt_of_its_own("--dev-bind")]
+    for source, target in binds:
+        words += ["--dev-bind", source, target]
+    return [*words, "--chdir", directory, "--"]
+
+
+def opt_of_its_own(bind: str) -> list[str]:
+    """Words for bubblewrap: an /opt that /opt/ml can be put into, with what the real one holds. `bind`: how that is mounted."""
+    words = ["--tmpfs", str(OPT)]
     for entry in sorted(OPT.iterdir()) if OPT.is_dir() else []:
         if entry.is_symlink():
             words += ["--symlink", str(entry.readlink()), str(entry)]
         elif entry != MOUNT:
-            words += ["--dev-bind", str(entry), str(entry)]
-    for source, target in binds:
-        words += ["--dev-bind", source, target]
-    return [*words, "--chdir", directory, "--"]
+            words += [bind, str(entry), str(entry)]
+    return words
 
 
 def sandbox_works() -> bool:
