@@ -13,6 +13,7 @@ import sys
 CODE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
 sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != CODE]
 
+import signal  # noqa: E402
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -24,6 +25,8 @@ EXIT_CONFIG = 78
 
 def main() -> int:
     """Run the user's program inside the wrapper; its exit code."""
+    heard = []  # a SIGTERM in these first moments shall not kill us: that would look like a failure
+    signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     if sys.version_info < (3, 10):  # noqa: UP036 - this file alone is read by whatever Python the image has
         found = ".".join(map(str, sys.version_info[:2]))
         return _refuse("nightspot's wrapper needs Python 3.10, this image has " + found + ": set wrapper = false")
@@ -33,7 +36,7 @@ def main() -> int:
         from nightspot.inside.wrapper import run
     except Exception as error:  # whatever it is: nothing has been trained, and it must be said
         return _refuse("nightspot's wrapper cannot be set up: " + repr(error))
-    return run(sys.argv[1:], code=HERE, packages=where)
+    return run(sys.argv[1:], code=HERE, packages=where, heard=heard)
 
 
 def _base() -> Path:

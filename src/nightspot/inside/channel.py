@@ -98,16 +98,19 @@ class Channel:
         if not self.connect():
             return
         while not self._ended.wait(TICK_S):
-            self.look()
-            self.report()
+            try:
+                self.look()
+                self.report()
+            except Exception as error:  # a traceback would end up in the script's output
+                self._tally.warn(f"the control channel: {error!r}")
         self._farewell()
 
     def _farewell(self) -> None:
         self._tally.listen()
         for attempt in range(FAREWELL_TRIES):
+            time.sleep(attempt)
             if self._upload():
                 return
-            time.sleep(attempt + 1)
 
     def _change(self, **changes: Any) -> None:
         self._stage = {**self._stage, **changes}

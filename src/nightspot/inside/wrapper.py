@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Sequence
@@ -29,10 +30,11 @@ WAIT_S = 0.2
 FETCH_TRIES, FETCH_WAIT_S = 5, 2.0
 
 
-def run(arguments: Sequence[str], *, code: Path, packages: str) -> int:
+def run(arguments: Sequence[str], *, code: Path, packages: str, heard: Sequence[int] = ()) -> int:
     """Run the script of $NIGHTSPOT_SCRIPT to its end. Returns its exit code, 128 + N where signal N killed it.
 
     code: folder of the user's source. packages: what to put first on the script's PYTHONPATH, so that it finds nightspot.
+    heard: grows by each SIGTERM until we listen ourselves.
     """
     where = places(os.environ)
     try:
@@ -41,7 +43,11 @@ def run(arguments: Sequence[str], *, code: Path, packages: str) -> int:
     except (OSError, KeyError, ValueError) as error:
         say(where.failure, f"nightspot's wrapper cannot be set up: {error!r}")
         return CONFIG
-    return Wrapper(where, wanted).run(arguments, code, packages)
+    wrapper = Wrapper(where, wanted)
+    wrapper.listen()
+    if heard:
+        wrapper.tell()
+    return wrapper.run(arguments, code, packages)
 
 
 class Wrapper:
@@ -56,9 +62,12 @@ class Wrapper:
             wanted.control_uri, self._tally, pace(wanted.time_scale), self._hear, speaks=wanted.speaks
         )
 
-    def run(self, arguments: Sequence[str], code: Path, packages: str) -> int:
-        """From the first signal that may come to the last word."""
+    def listen(self) -> None:
+        """From now on SIGTERM is passed on."""
         signal.signal(signal.SIGTERM, self._on_signal)
+
+    def run(self, arguments: Sequence[str], code: Path, packages: str) -> int:
+        """From the start, or the wait for `go`, to the last word."""
         exit_code = self._wait_for_go() if self._wanted.probe else None
         if exit_code is None:
             exit_code = self._train(arguments, code, packages)
@@ -114,16 +123,17 @@ class Wrapper:
     def _hear(self, word: str) -> None:
         """In the main thread or the channel's."""
         if word == "stop":
-            self._tell()
+            self.tell()
         elif word == "checkpoint":
-            self._where.save_request.touch()
+            with suppress(OSError):  # a full disk would not take the checkpoint either
+                self._where.save_request.touch()
         elif word == "go":
             self._gone = True
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """The notice first, so that whoever hears the signal can read it; every signal is passed on."""
         if not self._told:
             notice = {"reason": "stop", "kill_in_s": self._wanted.kill_in_s}

@@ -1,0 +1,113 @@
+"""The training side needs Python 3.10 and its standard library; the rest of the package keeps to the syntax of 3.10."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nightspot
+from nightspot.backends.aws import wheel
+from tests.inside.image import Image
+
+SOURCE = Path(nightspot.__file__).parent
+# Imports every module of the training side; whatever is neither ours nor the standard library's cannot be imported.
+ALONE = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+class Refuses:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "nightspot"}:
+            raise ImportError(f"{name} is not in the standard library")
+        parts = name.split(".")
+        if parts[0] == "nightspot" and len(parts) > 1 and parts[1] not in ("checkpoint", "inside"):
+            raise ImportError(f"{name} is not on the training side")
+sys.meta_path.insert(0, Refuses())
+import nightspot
+for room in ("checkpoint", "inside"):
+    package = importlib.import_module(f"nightspot.{room}")
+    for module in pkgutil.iter_modules(package.__path__, f"nightspot.{room}."):
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+
+
+def python310() -> str | None:
+    """The interpreter itself; where pyenv stands in front of it, that is asked for it."""
+    if shutil.which("python3.10") is None:
+        return None
+    code = "import ensurepip, sys; print(sys.executable)"
+    environment = {**os.environ, "PYENV_VERSION": "3.10"}
+    shown = subprocess.run(
+        ["python3.10", "-c", code], env=environment, capture_output=True, text=True, cwd="/", check=False
+    )
+    return shown.stdout.strip() if shown.returncode == 0 else None
+
+
+needs_python310 = pytest.mark.skipif(python310() is None, reason="there is no python3.10 here: the syntax is checked")
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_module_is_python_3_10(path: Path) -> None:
+    ast.parse(path.read_text(), feature_version=(3, 10))
+
+
+def imports_alone(python: str, folder: Path) -> set[str]:
+    command = [python, "-I", "-S", "-c", ALONE, str(folder)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    return set(shown.stdout.split())
+
+
+def expected() -> set[str]:
+    rooms = (path for room in wheel.ROOMS for path in (SOURCE / room).glob("*.py") if path.name != "__init__.py")
+    return {f"nightspot.{path.parent.name}.{path.stem}" for path in rooms}
+
+
+def test_the_training_side_imports_with_the_standard_library_alone() -> None:
+    assert imports_alone(sys.executable, SOURCE.parent) == expected()
+
+
+def test_it_imports_from_the_wheel_as_it_is(tmp_path: Path) -> None:
+    built = wheel.build()
+    (tmp_path / built.name).write_bytes(built.content)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import nightspot.inside.wrapper, nightspot.checkpoint as c; print(c.__file__)"
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(tmp_path / built.name)], capture_output=True, text=True, check=True
+    )
+    assert built.name in shown.stdout
+
+
+@needs_python310
+def test_it_imports_in_python_3_10_itself() -> None:
+    assert imports_alone(str(python310()), SOURCE.parent) == expected()
+
+
+@needs_python310
+def test_a_training_runs_in_python_3_10_itself(image: Image) -> None:
+    """No torch and no boto3: the wrapper, pip, and a Session of plain states."""
+    script = """
+        import sys
+        from nightspot.checkpoint import Session
+        loop = {"step": 0}
+        with Session({"loop": loop}, interval_s=0) as session:
+            session.restore()
+            while loop["step"] < 3:
+                loop["step"] += 1
+                session.step(loop["step"])
+            session.done(3)
+        print(sys.version_info[:2], loop)
+    """
+    changed = image.bundle({"train.py": script})
+    image.environment["NIGHTSPOT_CHECKPOINT_INTERVAL_S"] = "0"
+    assert image.enter(changed, python=str(python310())).wait() == 0, image.err.read_text()
+    assert image.out.read_text() == "(3, 10) {'step': 3}\n"
+    assert sorted(path.name for path in (image.base / "checkpoints").glob("step-*")) == [
+        "step-000000002",
+        "step-000000003",
+    ]
