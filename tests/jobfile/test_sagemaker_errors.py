@@ -74,7 +74,7 @@ CheckpointConfig.LocalPath             | "/opt/ml/model"       | checkpoints the
 CheckpointConfig.LocalPath             | "/opt/ml/model/ck/"   | Let the script save to "/opt/ml/checkpoints"
 CheckpointConfig.LocalPath             | "/opt/ml"             | SageMaker packs, sends or replaces this folder itself
 StoppingCondition.MaxWaitTimeInSeconds | 21599                 | it cannot be less than MaxRuntimeInSeconds (21600)
-StoppingCondition.MaxRuntimeInSeconds  | 14400                 | 4h end before the work of 4h and its start-up
+StoppingCondition.MaxRuntimeInSeconds  | 14399                 | 3h59min59s end before the work of 4h could be done at once
 AlgorithmSpecification.TrainingInputMode | "Pipe"              | cannot go on in the middle of a pipe. Write "File"
 AlgorithmSpecification.TrainingInputMode | "Files"             | Did you mean 'File'?
 AlgorithmSpecification.TrainingImage   | null                  | what trains is not said

@@ -9,10 +9,8 @@ from typing import Any, Callable, Iterator
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.durations import about, format_duration
 from nightspot.jobfile.findings import Request, Wrong, at
-from nightspot.jobfile.pooltable import PoolTable
 from nightspot.jobfile.sagemakertable import S3_URI, SageMakerTable
 
-LEAD_S = 600.0
 # Folders of the container that are packed, sent or replaced by the service itself.
 NOT_FOR_CHECKPOINTS = ("/opt/ml/model", "/opt/ml/output", "/opt/ml/input")
 OBJECTS = (
@@ -100,10 +98,11 @@ def _times(request: Request, document: Document) -> Iterator[Wrong]:
         expected = f"it counts waiting and training, so it cannot be less than MaxRuntimeInSeconds ({runtime_s})"
         remedy = f"Raise it to {runtime_s} at least, or leave it out: nightspot bounds the wait by the deadline."
         yield Wrong(("StoppingCondition", "MaxWaitTimeInSeconds"), wait_s, expected, remedy)
-    need_s = max((_need_s(pool, document) for pool in document.pools if pool.market == "on-demand"), default=0.0)
+    speeds = [pool.speed for pool in document.pools if pool.market == "on-demand"]
+    need_s = _total_s(document) / min(speeds, default=1.0)
     if runtime_s is not None and runtime_s < need_s:
         work = about(_total_s(document))
-        expected = f"{format_duration(runtime_s)} end before the work of {work} and its start-up could be done at once"
+        expected = f"{format_duration(runtime_s)} end before the work of {work} could be done at once"
         remedy = f"Raise it to {math.ceil(need_s)} at least, or leave it out: nightspot sets it by the deadline; or correct `work`."
         yield Wrong(("StoppingCondition", "MaxRuntimeInSeconds"), runtime_s, expected, remedy)
 
@@ -111,10 +110,6 @@ def _times(request: Request, document: Document) -> Iterator[Wrong]:
 def _total_s(document: Document) -> float:
     work = document.work
     return float(work.total if work.total is not None else (work.units or 0.0) * (work.each or 0.0))
-
-
-def _need_s(pool: PoolTable, document: Document) -> float:
-    return (pool.bounds.lead if pool.bounds is not None else LEAD_S) + _total_s(document) / pool.speed
 
 
 def _data(request: Request, _document: Document) -> Iterator[Wrong]:
