@@ -33,8 +33,8 @@ class SyncSettings:
     """How the agent works, and how badly. Spans are market seconds.
 
     `torn`: a file that is being written at a sync is uploaded, half of it; the next sync uploads what there is then. Every third upload
-    leaves its `*.sagemaker-uploading` behind. Without it such a file waits until it is closed. `misses_last_s`: what changed that
-    recently is not seen yet, except by the last sync. `stopped_after`: after so many uploads there is silence, and training goes on.
+    leaves its `*.sagemaker-uploading` behind. Without it such a file waits until it is closed. `misses_last_s`: a change younger than that
+    is not seen yet, except by the last sync. `stopped_after`: after so many uploads there is silence, and training goes on.
     """
 
     interval_market_s: float = 60.0
@@ -60,6 +60,7 @@ class CheckpointAgent:
         self._s3, self._target, self._folder, self._scratch = s3, target, folder, scratch
         self._settings, self._time_scale, self._pids = settings, time_scale, pids
         self._seen: dict[str, Look] = {}
+        self._changed_ns: dict[str, int] = {}
         self._half: set[str] = set()
         self._uploads = 0
         self._stop = threading.Event()
@@ -108,8 +109,11 @@ class CheckpointAgent:
         for name, found in real_files(self._folder):
             if self._stop.is_set() or self._silent():
                 return
-            changed = self._seen.get(name) != _look(found) and not name.endswith(UPLOADING)
-            if changed and (last or found.st_ctime_ns <= newest_ns):
+            if name.endswith(UPLOADING) or self._seen.get(name) == _look(found):
+                continue
+            # Its first change that is not in the bucket: a file that is always young is seen nevertheless.
+            since_ns = self._changed_ns.setdefault(name, found.st_ctime_ns)
+            if last or since_ns <= newest_ns:
                 self._upload_one(name, found)
 
     def _silent(self) -> bool:
@@ -141,6 +145,7 @@ class CheckpointAgent:
             self._half.add(name)
         else:
             self._half.discard(name)
+            self._changed_ns.pop(name, None)
             self._seen[name] = _look(found)
 
     def _copied(self, name: str, size_bytes: int) -> Path | None:

@@ -23,6 +23,7 @@ from nightspot.process.tree import descendants, kill_until_none, send_all
 KILL_BUDGET_REAL_S = 30.0
 BEGIN_BUDGET_REAL_S = 30.0
 INFO_BYTES = 4096
+HOSTS = Path("/etc/hosts")
 # Each instance has these to itself, and leaves nothing in them.
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the program's own
 # Where people keep what opens other doors.
@@ -55,8 +56,9 @@ class Sandbox:
                 words += ["--bind", str(self.scratch / f"tmp{number}"), str(folder)]
         for path in _needed():
             words += ["--ro-bind", path, path]
-        words += ["--ro-bind", str(self.scratch / "hosts"), "/etc/hosts", *_masks()]
-        return [*words, "--bind", str(self.ml), str(MOUNT), "--chdir", "/", "--"]
+        if HOSTS.exists():
+            words += ["--ro-bind", str(self.scratch / "hosts"), str(HOSTS.resolve())]
+        return [*words, *_masks(), "--bind", str(self.ml), str(MOUNT), "--chdir", "/", "--"]
 
 
 def _needed() -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from nightspot.emulator.agent import CheckpointAgent, SyncSettings
+from nightspot.emulator.clients import ACCESS_KEY, SECRET_KEY
 from nightspot.emulator.container import Container, Sandbox
 from nightspot.emulator.instance import DataError
 from nightspot.emulator.layout import (
@@ -25,7 +26,6 @@ from nightspot.emulator.logs import LogPump, LogStream
 from nightspot.emulator.metrics import MetricScan
 from nightspot.emulator.settings import ACCOUNT
 from nightspot.emulator.transfer import (
-    DUMMY_CREDENTIALS,
     clients,
     is_real_folder,
     open_real,
@@ -271,5 +271,6 @@ def _aws(spec: MachineSpec) -> dict[str, str]:
         "AWS_DEFAULT_REGION": spec.region,
         "AWS_ENDPOINT_URL": spec.endpoint_url,
         "AWS_EC2_METADATA_DISABLED": "true",
-        **DUMMY_CREDENTIALS,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     }

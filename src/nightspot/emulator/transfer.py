@@ -17,10 +17,9 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from nightspot.emulator.clients import ACCESS_KEY, SECRET_KEY
 from nightspot.emulator.instance import DataError
 
-# What looks like credentials, and opens nothing but the emulator.
-DUMMY_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "nightspot-emulator", "AWS_SECRET_ACCESS_KEY": "nightspot-emulator"}
 UPLOADING = ".sagemaker-uploading"
 ONE_THREAD = TransferConfig(use_threads=False)
 CONNECT_S, READ_S, TRIES = 5, 30, 3
@@ -41,7 +40,7 @@ def clients(endpoint_url: str, region: str) -> Clients:
     nothing = (None, None, None, None)
     files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     core = botocore.session.Session(session_vars={"profile": nothing, "ca_bundle": nothing, **files})
-    core.set_credentials(*DUMMY_CREDENTIALS.values())
+    core.set_credentials(ACCESS_KEY, SECRET_KEY)
     session = Session(botocore_session=core, region_name=region)
     config = Config(
         connect_timeout=CONNECT_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -146,22 +147,30 @@ def test_the_sync_may_stop_silently_while_training_goes_on(stage: Stage) -> None
     assert stage.objects("ck/") == ["ck/0", "ck/1"], "the last sync is silent too"
 
 
-def test_what_is_young_is_missed_and_comes_with_the_last_sync(stage: Stage) -> None:
+def test_an_interruption_loses_the_last_seconds_too(stage: Stage) -> None:
     stage.direct("""
-        import os, time
-        open("/opt/ml/checkpoints/old", "w").write("1")
-        time.sleep(2)
+        import itertools, time
         print("ready", flush=True)
-        while not os.path.exists("/opt/ml/go"):
-            open("/opt/ml/checkpoints/young", "w").write("1")
-            time.sleep(0.01)
+        for number in itertools.count():
+            for name in (number, "latest"):
+                open(f"/opt/ml/checkpoints/{name}", "w").write(str(number))
+            time.sleep(0.05)
     """)
-    machine = stage.running(replace(OFTEN, misses_last_s=1.5 * SCALE), time_scale=SCALE)
-    wait_for(lambda: "ck/old" in stage.objects())
-    assert stage.objects("ck/") == ["ck/old"]
-    (stage.ml / "go").touch()
+    machine = stage.running(replace(OFTEN, misses_last_s=SCALE), time_scale=SCALE)
+    wait_for(lambda: "ck/5" in stage.objects() and "ck/latest" in stage.objects())
+    machine.kill()
+    killed_utc = time.time()
+    synced = [key for key in stage.objects("ck/") if key.removeprefix("ck/").isdigit()]
+    assert all((stage.ml / key.replace("ck", "checkpoints", 1)).stat().st_mtime <= killed_utc - 1.0 for key in synced)
+
+
+def test_the_last_sync_misses_nothing(stage: Stage) -> None:
+    stage.direct("open('/opt/ml/checkpoints/young', 'w').write('1')")
+    machine = stage.machine(replace(OFTEN, misses_last_s=3600 * SCALE), SCALE)
+    machine.download()
+    machine.start()
     stage.ended(machine)
-    assert stage.objects("ck/") == ["ck/old", "ck/young"]
+    assert stage.objects("ck/") == ["ck/young"]
 
 
 def test_deletions_are_not_passed_on_and_changes_are(stage: Stage) -> None:

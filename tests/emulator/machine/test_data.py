@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nightspot.emulator.clients import ACCESS_KEY
 from nightspot.emulator.instance import DataError
 from nightspot.emulator.machine import Machine
 from nightspot.emulator.transfer import Place, clients, open_real, pack, path_of, place, real_files
@@ -200,5 +201,5 @@ def test_the_machines_own_calls_know_nothing_of_the_users_aws_settings(
         "before-send.s3", lambda request, **_: sent.append(str(request.headers["Authorization"]))
     )
     assert made.s3.list_objects_v2(Bucket=stage.name)["KeyCount"] == 0
-    assert "Credential=nightspot-emulator/" in sent[0]
+    assert f"Credential={ACCESS_KEY}/" in sent[0]
     clients.cache_clear()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nightspot.emulator.clients import ACCESS_KEY, SECRET_KEY
 from nightspot.emulator.container import what_is_missing
 from nightspot.emulator.instance import DataError
 from nightspot.process.identity import stat_fields
@@ -87,7 +88,7 @@ def test_the_toolkit_runs_the_script_as_on_sagemaker(stage: Stage, monkeypatch: 
     # Nobody's secrets, neither inherited nor to be seen in another process, nor any way to the real AWS.
     assert seen["secrets"] == []
     assert not {"NIGHT_SECRET", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"} & set(variables)
-    assert variables["AWS_ACCESS_KEY_ID"] == variables["AWS_SECRET_ACCESS_KEY"] == "nightspot-emulator"
+    assert (variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]) == (ACCESS_KEY, SECRET_KEY)
     printed = stage.printed()
     assert "hidden" not in printed and "a real secret" not in printed
 
@@ -221,6 +222,7 @@ def test_nothing_outlives_the_container_not_even_a_daemon(stage: Stage, end: str
 EMULATOR = """
 import os, signal, sys
 from pathlib import Path
+from nightspot.emulator.clients import ACCESS_KEY, SECRET_KEY
 from nightspot.emulator.container import Container, Sandbox
 folder = Path(sys.argv[1])
 (folder / "ml").mkdir()
