@@ -16,7 +16,7 @@ from nightspot.backends.registry import BackendContext, InstalledBackends
 from nightspot.errors import UnknownBackendError, Unsure
 from nightspot.model.capacity import Sight
 from nightspot.model.events import RefusalReason
-from nightspot.night.ports import EndKind, Finding, Handle, Refused
+from nightspot.night.ports import EndKind, Finding, Handle, Kind, Refused
 from nightspot.process.folder import AttemptFolder
 from tests.process.stage import RUN_ID, START_UTC, Stage
 from tests.process.trainers import SPEAKS
@@ -156,7 +156,8 @@ def test_doctor_warns_of_what_may_go_wrong(stage: Stage, monkeypatch: pytest.Mon
     assert "ckpt-3.pt already" in texts
     assert "does not fetch" in texts
     assert "MiB are free" in texts
-    assert all(finding.remedy for finding in findings)
+    assert all(bool(finding.remedy) == (finding.kind is Kind.WRONG) for finding in findings)
+    assert any(finding.kind is Kind.FINE and "the program is there" in finding.what for finding in findings)
     assert not any(finding.fatal for finding in findings)
     monkeypatch.setattr("time.time", lambda: 0.0)
     assert any(finding.fatal and "clock" in finding.what for finding in _checked(stage))

@@ -1,4 +1,4 @@
-"""What would go wrong tonight with Attempts on this machine, found before anything is started."""
+"""What would go wrong tonight with Attempts on this machine, found before anything is started; and what is fine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
 from nightspot.model.job import Job
-from nightspot.night.ports import Finding
+from nightspot.night.ports import Finding, Kind
 from nightspot.process.pattern import saved
 
 FREE_BYTES_MIN = 1 << 30
@@ -28,14 +28,22 @@ def check(job: Job, home: Path, *, sandbox: bool) -> Sequence[Finding]:
         _clock,
     )
     found = [finding for look in looks for finding in look(job, home)]
-    if not sandbox:
-        found.append(
-            Finding(
-                "bubblewrap (bwrap) is missing, or not allowed here: there will be no /opt/ml",
-                "Install bubblewrap, or let the program read the SM_ variables.",
-            )
-        )
+    found += _sandbox(job, sandbox=sandbox)
     return sorted(found, key=lambda finding: not finding.fatal)
+
+
+def _fine(what: str) -> Finding:
+    return Finding(what, kind=Kind.FINE)
+
+
+def _sandbox(job: Job, *, sandbox: bool) -> Iterator[Finding]:
+    if not sandbox:
+        yield Finding(
+            "bubblewrap (bwrap) is missing, or not allowed here: there will be no /opt/ml",
+            "Install bubblewrap, or let the program read the SM_ variables.",
+        )
+    elif job.training.sagemaker:
+        yield _fine("bubblewrap works: the program finds its folders at /opt/ml")
 
 
 def _program(job: Job, _home: Path) -> Iterator[Finding]:
@@ -47,8 +55,11 @@ def _program(job: Job, _home: Path) -> Iterator[Finding]:
         return
     path = job.training.environment.get("PATH", os.environ.get("PATH", os.defpath))
     there = str(directory / program) if "/" in program else program
-    if shutil.which(there, path=path) is None:
+    found = shutil.which(there, path=path)
+    if found is None:
         yield Finding(f"there is no program {program!r}", "Correct `command`, or install it.", fatal=True)
+    else:
+        yield _fine(f"the program is there: {found}")
 
 
 def _folders(job: Job, home: Path) -> Iterator[Finding]:
@@ -61,7 +72,9 @@ def _folders(job: Job, home: Path) -> Iterator[Finding]:
     if training.publish is not None:
         wanted["the folder of the published model"] = Path(training.publish).parent
     for what, folder in wanted.items():
-        if not _can_be_written(folder):
+        if _can_be_written(folder):
+            yield _fine(f"{what}, {folder}, can be written to")
+        else:
             yield Finding(
                 f"{what}, {folder}, cannot be written to", "Choose another, or change its permissions.", fatal=True
             )
@@ -82,26 +95,37 @@ def _channels(job: Job, _home: Path) -> Iterator[Finding]:
             )
         elif not Path(path).exists():
             yield Finding(f"channel {name!r}: there is no {path}", "Correct `training.channels`.", fatal=True)
+        else:
+            yield _fine(f"channel {name!r}: {path} is there")
 
 
 def _room(job: Job, home: Path) -> Iterator[Finding]:
-    for folder in {home, Path(job.checkpoint.directory or home)}:
+    for folder in dict.fromkeys([Path(job.checkpoint.directory or home), home]):
         there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), Path("/"))
         free_bytes = shutil.disk_usage(there).free
         if free_bytes < FREE_BYTES_MIN:
             yield Finding(f"only {free_bytes >> 20} MiB are free for {folder}", "Make room for checkpoints.")
+        else:
+            yield _fine(f"{free_bytes >> 30} GiB are free for {folder}")
 
 
 def _old_files(job: Job, _home: Path) -> Iterator[Finding]:
     """An unmodified script would go on from them, and call the night done."""
     pattern, folder = job.checkpoint.pattern, job.checkpoint.directory
-    if pattern is not None and folder and (old := saved(Path(folder), pattern, job.work.units)):
+    if pattern is None or not folder:
+        return
+    old = saved(Path(folder), pattern, job.work.units)
+    if old:
         yield Finding(
             f"{folder} holds {old[0].name} already",
             "A run of its own goes on from there; another is best begun in an empty folder.",
         )
+    else:
+        yield _fine(f"{folder} holds no checkpoint of another night")
 
 
 def _clock(_job: Job, _home: Path) -> Iterator[Finding]:
     if time.time() < OLDEST_CLOCK_UTC:
         yield Finding("this machine's clock is years behind", "Set it: the deadline is worked out from it.", fatal=True)
+    else:
+        yield _fine("this machine's clock is set; whether it is right to the minute was not looked at")

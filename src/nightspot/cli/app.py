@@ -12,7 +12,10 @@ from typing import Annotated, Optional, Sequence
 import typer
 
 import nightspot
+from nightspot.cli.doctor import doctor
+from nightspot.cli.emulate import emulate
 from nightspot.cli.home import Home
+from nightspot.cli.iam import iam
 from nightspot.cli.logs import logs
 from nightspot.cli.run import run
 from nightspot.cli.shell import Shell
@@ -72,7 +75,7 @@ def flowing(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for command in (init, schema, run, status, history, logs, stop, report):
+for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate):
     app.command(name=command.__name__, help=flowing(command.__doc__))(command)
 
 

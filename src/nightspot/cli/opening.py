@@ -14,6 +14,7 @@ from nightspot.cli.home import Home
 from nightspot.cli.hooks import HookRunner
 from nightspot.cli.interrupts import Interrupts, OnInterrupt
 from nightspot.cli.learning import bounds_of, taught
+from nightspot.cli.quoting import quoted
 from nightspot.cli.screen import Screen
 from nightspot.cli.troubles import Troubles
 from nightspot.cli.world import Anchors, World
@@ -40,6 +41,7 @@ def begin(
     job = taught(plan.job, journal)
     check_fits(job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
     check_surroundings(world, job, job_file.file, screen.say)
+    job = quoted(world.backends, job, job_file.file, time.time(), screen.say)
     opened = RunOpened(
         at_utc=plan.market_now_utc,
         run_id=plan.run_id,

@@ -6,6 +6,7 @@ import secrets
 from typing import Any, Iterator
 
 from nightspot.backends.aws.asked import Asked, Place
+from nightspot.backends.aws.bundle import why_not
 from nightspot.backends.aws.lifecycle import encryption, lifecycle
 from nightspot.backends.aws.look import Case, fine, region_of, unchecked
 from nightspot.backends.aws.trouble import DENIED, ERRORS, MISSING, code_of, reason
@@ -132,17 +133,14 @@ def _prefix(client: Any, place: Place, what: str) -> Finding:
 
 
 def source(case: Case) -> Iterator[Finding]:
-    """Whether the user's source is there, and our wheel can travel with it."""
-    seen = set()
+    """Whether the user's source is there, and our wrapper can travel with it."""
     for asked in case.asked:
-        if asked.source is None and asked.wrapper:
+        why = why_not(asked.request) if asked.wrapper else None
+        if why is not None:
             yield Finding(
-                f"the template of pool {asked.pool.id} names no source (sagemaker_submit_directory): our wrapper cannot travel with it",
-                "Record a request of an estimator that has an entry point, or set wrapper = false.",
-                fatal=True,
+                f"our wrapper cannot travel with pool {asked.pool.id}", f"{why[:1].upper()}{why[1:]}", fatal=True
             )
-        elif asked.source is not None and asked.source not in seen:
-            seen.add(asked.source)
+        if asked.source is not None:
             yield _object(case.clients("s3", asked.region), asked.source, "the source")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
 from botocore.exceptions import NoRegionError
 
 from nightspot.backends.aws.asked import Asked
 from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
+from nightspot.backends.aws.names import SERVICE, Role
 from nightspot.backends.aws.simulate import Asking, denied, principal
 from nightspot.backends.aws.trouble import (
     ERRORS,
@@ -25,8 +24,6 @@ from nightspot.backends.aws.trouble import (
 )
 from nightspot.night.ports import Finding
 
-SERVICE = "sagemaker.amazonaws.com"
-ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>.*)", re.ASCII)
 LOG_IN = "Log in again, or set credentials where boto3 looks for them (a profile, the environment, the machine's role)."
 # What the controller itself must be allowed to do with its own trainings. Without Stop nobody could end what bills.
 ACTIONS = tuple(
@@ -78,22 +75,6 @@ def _default_region(case: Case) -> str:
         return region_of(case.clients("sagemaker", ""))
     except NoRegionError:
         return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role by its ARN."""
-
-    arn: str
-    partition: str
-    account: str
-    name: str
-
-    @classmethod
-    def of(cls, arn: str) -> Role | None:
-        """None for what is no role's ARN. A path before the name is no part of the name."""
-        found = ROLE.fullmatch(arn)
-        return cls(arn, found["partition"], found["account"], found["path"].rpartition("/")[2]) if found else None
 
 
 def role(case: Case) -> Iterator[Finding]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any, Iterator
 
 from botocore.exceptions import ClientError
 
 from nightspot.backends.aws.asked import Asked
 from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
+from nightspot.backends.aws.names import Image
 from nightspot.backends.aws.support import PYTHON_OLDEST, TORCH_OLDEST, versions_of
 from nightspot.backends.aws.trouble import ERRORS, code_of, reason
 from nightspot.night.ports import Finding
 
-ECR = re.compile(
-    r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
-    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
-    re.ASCII,
-)
 REMEDY = "Correct AlgorithmSpecification.TrainingImage in the template."
 MEDIA_TYPES = [
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -26,32 +20,6 @@ MEDIA_TYPES = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image in ECR, by its address."""
-
-    address: str
-    registry: str
-    region: str
-    repository: str
-    tag: str
-    digest: str
-
-    @classmethod
-    def of(cls, address: str) -> Image | None:
-        """None for an image that lies elsewhere."""
-        found = ECR.fullmatch(address)
-        if found is None:
-            return None
-        tag = found["tag"] or ("" if found["digest"] else "latest")
-        return cls(address, found["registry"], found["region"], found["repository"], tag, found["digest"] or "")
-
-    @property
-    def id(self) -> dict[str, str]:
-        """As ECR wants it. A digest says more than a tag."""
-        return {"imageDigest": self.digest} if self.digest else {"imageTag": self.tag}
 
 
 def images(case: Case) -> Iterator[Finding]:

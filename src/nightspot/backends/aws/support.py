@@ -8,7 +8,7 @@ from dataclasses import dataclass
 PYTHON_OLDEST = (3, 10)
 TORCH_OLDEST = (2, 3)
 # AWS's own registries of deep learning images carry these repositories; a tag reads 2.3.0-gpu-py311-cu121-ubuntu20.04-sagemaker.
-DLC_REPOSITORY = re.compile(r"(?:.*/)?pytorch-training(?:-[a-z]+)?", re.ASCII)
+DLC_REPOSITORY = re.compile(r"(?:.*/)?(?:huggingface-)?pytorch-training(?:-[a-z]+)?", re.ASCII)
 DLC_TAG = re.compile(
     r"(?P<torch>\d+\.\d+)(?:\.\d+)?(?:-transformers[0-9.]+)?-(?:cpu|gpu)(?:-py(?P<python>\d{2,3}))?(?:-.*)?", re.ASCII
 )
