@@ -5,20 +5,24 @@ Market spans are chosen so that a world on compressed real time (60 times) leave
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Mapping, Protocol
+from typing import Any, Callable, Mapping, Protocol, cast
 
 from nightspot.backends.local import LocalBackend
 from nightspot.backends.registry import BackendContext
+from nightspot.backends.sagemaker import SageMakerBackend
 from nightspot.backends.simulated import Overheads, SimulatedBackend
+from nightspot.errors import Unsure
 from nightspot.market.trace import ALWAYS, NEVER, Trace
 from nightspot.model.attempt import Role
 from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.job import Checkpointing, Job, PolicyChoice, Training, Work
 from nightspot.night.ports import Backend, LaunchSpec
+from tests.backends.emulated import QUICK, Emulation, template
 from tests.process.leftovers import end_everything_in
 from tests.process.trainers import SPEAKS, command, program
 
@@ -122,12 +126,90 @@ class LocalWorld:
         end_everything_in(self.folder / "home")
 
 
+class SageMakerWorld:
+    """A real emulator with faults on, thirty times as fast; training jobs of the real toolkit, in real processes."""
+
+    TYPES: Mapping[str, str] = {"steady": "ml.m5.large", "none": "ml.m5.xlarge", "brief": "ml.g5.xlarge"}
+    SCALE, AHEAD_S = 30.0, 3.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        trace = folder / "brief.json"
+        trace.write_text(json.dumps({"metadata": {"gap_seconds": BRIEF_S}, "data": [1] + [0] * 1000}))
+        markets = ("--market", f"ml.g5.xlarge={trace}", "--market", "ml.m5.xlarge:on-demand=never")
+        options = (*markets, "--faults", FAULTS, *QUICK)
+        self._aws = Emulation(folder, options, scale=self.SCALE, market_utc=START_UTC, ahead_s=self.AHEAD_S)
+        time.sleep(max(0.0, self._aws.real_utc - time.time()))
+        self._context = BackendContext(folder / "home", START_UTC, START_UTC, self._aws.real_utc, self.SCALE)
+        self._hyperparameters: dict[str, str] = {}
+
+    def backend(self) -> Backend:
+        return cast("Backend", Patient(SageMakerBackend(self._context)))
+
+    def now_utc(self) -> float:
+        return self._aws.now_utc()
+
+    def let_pass(self, market_s: float) -> None:
+        time.sleep(market_s / self.SCALE)
+
+    def pool(self, pool_id: str) -> Pool:
+        options = {
+            "region": "us-east-1",
+            "request": template(**self._hyperparameters),
+            "checkpoints": "s3://bkt/ck",
+            "progress": "manifests",
+            "wrapper": True,
+            "full_price_usd_per_hour": 3.6,
+        }
+        return dataclasses.replace(pool_of("sagemaker", pool_id, options), instance_type=self.TYPES[pool_id])
+
+    def job(self, units: float, save_every: float) -> Job:
+        self._hyperparameters = {"units": str(units), "unit-s": repr(UNIT_S / self.SCALE)}
+        pools = tuple(self.pool(p) for p in CAPACITIES)
+        job = job_of(self.folder, (), units, save_every, pools)
+        return dataclasses.replace(
+            job, training=dataclasses.replace(job.training, artifact="model.bin"), time_scale=self.SCALE
+        )
+
+    def close(self) -> None:
+        self._aws.close()
+
+
+class Patient:
+    """Asks again where a backend is unsure, as the loop does: its faults are not what the suite is about."""
+
+    PATIENCE_S = 20.0
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+
+        def again(*arguments: Any) -> Any:
+            until_s = time.monotonic() + self.PATIENCE_S
+            while True:
+                try:
+                    return method(*arguments)
+                except Unsure:
+                    if time.monotonic() > until_s:
+                        raise
+                    time.sleep(0.05)
+
+        return again
+
+
+FAULTS = "throttle=0.04,internal=0.02,lost=0.04,seed=3"
 CAPACITIES: Mapping[str, Trace] = {
     "steady": ALWAYS,
     "none": NEVER,
     "brief": Trace.from_flips([START_UTC + BRIEF_S], first_up=True, start_utc=START_UTC),
 }
-WORLDS: Mapping[str, Callable[[Path], World]] = {"simulated": SimulatedWorld, "local": LocalWorld}
+WORLDS: Mapping[str, Callable[[Path], World]] = {
+    "simulated": SimulatedWorld,
+    "local": LocalWorld,
+    "sagemaker": SageMakerWorld,
+}
 
 
 def pool_of(backend: str, pool_id: str, options: Mapping[str, object]) -> Pool:
@@ -158,13 +240,14 @@ def spec(
     units_start: float = 0.0,
 ) -> LaunchSpec:
     """What the loop would ask for."""
+    job = world.job(units, save_every)
     return LaunchSpec(
         run_id=run_id,
         number=number,
         token=f"{run_id}-nonce-{number:03d}",
-        pool=world.pool(pool_id),
+        pool=job.pool(pool_id),
         role=Role.TRAIN,
         not_after_utc=world.now_utc() + for_s,
-        job=world.job(units, save_every),
+        job=job,
         units_start=units_start,
     )

@@ -1,0 +1,109 @@
+"""Lines of news.jsonl and exit.json, and what the port says. What a line means that this version does not know is passed over."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Callable, Mapping, Sequence
+
+from nightspot.backends.aws.checkpoints import Durable
+from nightspot.backends.aws.notes import Line, plain
+from nightspot.backends.aws.standing import Stand
+from nightspot.model.attempt import Phase
+from nightspot.night.ports import Ended, EndKind, News, NoticeSeen, PhaseSeen, SavedCheckpoint, WarningSeen
+
+
+def clamped(lines: Sequence[Line], at_utc: float, now_utc: float) -> float:
+    """A time of the API's, as news: never in the future, and never before what was told already."""
+    told = [float(line["at_utc"]) for line in lines[-1:] if "at_utc" in line]
+    return max([min(at_utc, now_utc), *told])
+
+
+def new_stands(lines: Sequence[Line], stands: Sequence[Stand], units_done: float, now_utc: float) -> list[Line]:
+    """What the Attempt went through that has not been told yet. `units_done` is durable: an incarnation begins with it."""
+    last = [line for line in lines if line.get("kind") == "phase"][-1:]
+    after = (last[0]["incarnation"], ORDER[Phase(last[0]["phase"])]) if last else (0, 0)
+    said: list[Line] = []
+    for stand in stands:
+        if (stand.incarnation, ORDER[stand.phase]) > after:
+            at_utc = clamped([*lines, *said], stand.at_utc, now_utc)
+            told = {"phase": stand.phase.value, "incarnation": stand.incarnation, "units_done": units_done}
+            said.append({"kind": "phase", "at_utc": at_utc, **told})
+    return said
+
+
+ORDER = {phase: place for place, phase in enumerate(Phase)}
+
+
+def checkpoint_line(durable: Durable, at_utc: float) -> Line:
+    """A Checkpoint, seen now for the first time."""
+    return {"kind": "checkpoint", "at_utc": at_utc, **asdict(durable)}
+
+
+def warning_line(topic: str, message: str, at_utc: float) -> Line:
+    """`topic` is what it is about: it tells whether it was said before."""
+    return {"kind": "warning", "at_utc": at_utc, "topic": topic, "message": message}
+
+
+def durable_units(lines: Sequence[Line], units_start: float) -> float:
+    """What would survive anything now."""
+    return max([units_start, *[float(line["units_done"]) for line in lines if line.get("kind") == "checkpoint"]])
+
+
+def phase_now(lines: Sequence[Line]) -> Line | None:
+    """The last phase that was told."""
+    return next((line for line in reversed(lines) if line.get("kind") == "phase"), None)
+
+
+def warned(lines: Sequence[Line], topic: str) -> bool:
+    """Whether that was said before."""
+    return any(line.get("topic") == topic for line in lines)
+
+
+def news_of(line: Line) -> News | None:
+    """One line of news.jsonl."""
+    read = _KINDS.get(str(line.get("kind", "")))
+    return read(line) if read is not None else None
+
+
+def ended_of(told: Line) -> Ended:
+    """exit.json."""
+    return Ended(
+        EndKind(told["kind"]),
+        float(told["at_utc"]),
+        told.get("exit_code"),
+        told.get("artifact_sha256"),
+        told.get("metrics") or {},
+        told.get("facts") or {},
+        told.get("detail") or "",
+        bool(told.get("final")),
+    )
+
+
+def exit_line(ended: Ended) -> dict[str, Any]:
+    """What goes into exit.json."""
+    line: dict[str, Any] = plain(ended)
+    return line
+
+
+def _phase(line: Line) -> News:
+    return PhaseSeen(line["at_utc"], Phase(line["phase"]), line["incarnation"], line["units_done"])
+
+
+def _checkpoint(line: Line) -> News:
+    return SavedCheckpoint(line["at_utc"], line["units_done"], line["name"], line["digest"], 0.0, line["verified"])
+
+
+def _notice(line: Line) -> News:
+    return NoticeSeen(line["at_utc"])
+
+
+def _warning(line: Line) -> News:
+    return WarningSeen(line["at_utc"], line["message"])
+
+
+_KINDS: Mapping[str, Callable[[Line], News]] = {
+    "phase": _phase,
+    "checkpoint": _checkpoint,
+    "notice": _notice,
+    "warning": _warning,
+}

@@ -1,0 +1,111 @@
+"""Objects in buckets, by their s3:// URI."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from nightspot.backends.aws.calls import CONNECT_S, Aws, Rejected, Trouble
+from nightspot.errors import Unsure
+
+UPLOADING = ".sagemaker-uploading"
+# 100,000 objects under one Run's prefix are no checkpoints.
+LIST_PAGES_MAX = 100
+COPY_BUDGET_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object. `name` is its key without the prefix that was listed."""
+
+    name: str
+    size_bytes: int
+    etag: str
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI. ValueError where it is none."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ValueError(f"{uri!r} is no address in a bucket: write it like s3://bucket/key")
+    return bucket, key
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Every call raises Unsure where there was no answer, and Rejected where it was no."""
+
+    aws: Aws
+    region: str
+
+    def listing(self, uri: str) -> dict[str, Object]:
+        """All objects below a folder, by name."""
+        bucket, key = split(uri)
+        prefix = f"{key.rstrip('/')}/" if key.strip("/") else ""
+        found: dict[str, Object] = {}
+        more: dict[str, Any] = {}
+        for _ in range(LIST_PAGES_MAX):
+            page = self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            for one in page.get("Contents", ()):
+                name = str(one["Key"])[len(prefix) :]
+                found[name] = Object(name, int(one["Size"]), str(one.get("ETag", "")).strip('"'))
+            if not page.get("IsTruncated"):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+        raise Unsure(f"more than {LIST_PAGES_MAX * 1000} objects under {uri}")
+
+    def read(self, uri: str, most_bytes: int) -> bytes | None:
+        """A small object; None where there is none. Rejected where it is larger than that."""
+        bucket, key = split(uri)
+
+        def get() -> bytes:
+            answer = self.aws.client("s3", self.region).get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as body:
+                return bytes(body.read(most_bytes + 1))
+
+        try:
+            told: bytes = self.aws.within(get, f"get {uri}")
+        except Rejected as error:
+            if error.trouble is Trouble.NOT_FOUND:
+                return None
+            raise
+        if len(told) > most_bytes:
+            raise Rejected(Trouble.INVALID, "", f"{uri} is larger than {most_bytes} bytes")
+        return told
+
+    def head(self, uri: str) -> Object | None:
+        """What there is of one object; None where there is nothing."""
+        bucket, key = split(uri)
+        try:
+            told = self._call("head_object", Bucket=bucket, Key=key)
+        except Rejected as error:
+            if error.trouble is Trouble.NOT_FOUND:
+                return None
+            raise
+        return Object(key, int(told["ContentLength"]), str(told.get("ETag", "")).strip('"'))
+
+    def stream(self, uri: str) -> Any:
+        """The body of an object, to be read and closed."""
+        bucket, key = split(uri)
+        return self._call("get_object", Bucket=bucket, Key=key)["Body"]
+
+    def write_json(self, uri: str, document: Mapping[str, Any]) -> None:
+        """Put a small object."""
+        bucket, key = split(uri)
+        self._call("put_object", Bucket=bucket, Key=key, Body=json.dumps(document).encode())
+
+    def copy(self, source: str, target: str) -> None:
+        """From one place to another, inside S3. It is there whole, or not at all."""
+        bucket, key = split(source)
+        to_bucket, to_key = split(target)
+        there = {"Bucket": bucket, "Key": key}
+
+        def copied() -> None:
+            self.aws.client("s3", self.region).copy(there, to_bucket, to_key)
+
+        self.aws.within(copied, f"copy to {target}", COPY_BUDGET_S + CONNECT_S)
+
+    def _call(self, operation: str, **parameters: Any) -> Any:
+        return self.aws.call("s3", self.region, operation, **parameters)

@@ -1,0 +1,183 @@
+"""Looking into the bucket: what is durable, how far the training says it is, and whether anything still arrives there."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, Mapping, Sequence
+
+from nightspot.backends.aws import said
+from nightspot.backends.aws.calls import Rejected
+from nightspot.backends.aws.checkpoints import Durable, Files, Manifests
+from nightspot.backends.aws.notes import Line
+from nightspot.backends.aws.request import checkpoint_uri, control_uri
+from nightspot.backends.aws.store import Object, Store
+from nightspot.errors import Unsure
+from nightspot.model.attempt import Phase
+from nightspot.night.ports import LaunchSpec
+from nightspot.process.progress import facts_of, message_of, metrics_of, units_of
+
+# A list is asked for a few times in each checkpoint interval: seldom enough to cost nothing, often enough to be worth it (market seconds).
+LOOKS_IN_INTERVAL, LOOK_MIN_S, LOOK_MAX_S = 4.0, 15.0, 60.0
+LOOK_REAL_MIN_S = 0.3
+# Nothing new for so many intervals, and so many seconds more, is not just a slow upload.
+SILENT_INTERVALS, SILENT_S = 2.0, 300.0
+PROGRESS_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """CONTROL/progress.json, as the wrapper writes it; nothing of it is durable.
+
+    `done`: the program says that all is done. `noticed`: it was told to end. `warnings`: a name for each that stays the same, and its text.
+    """
+
+    units_done: float | None = None
+    done: bool = False
+    noticed: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+NOTHING = Progress()
+
+
+@dataclass(slots=True)
+class Watch:
+    """One Attempt's part of the bucket. What it remembers sets its pace, and shows what must be seen twice; no more depends on it."""
+
+    spec: LaunchSpec
+    store: Store
+    time_scale: float = 1.0
+    progress: Progress = NOTHING
+    _next_s: float = 0.0
+    _manifests: Manifests = field(init=False)
+    _files: Files = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._manifests = Manifests(partial(_get, self.store, self.uri or ""))
+        self._files = Files(self.spec.job.checkpoint.pattern or "", self.spec.job.work.units)
+
+    @property
+    def uri(self) -> str | None:
+        """Where the Run's checkpoints lie."""
+        return checkpoint_uri(self.spec.pool, self.spec.run_id)
+
+    @property
+    def control(self) -> str | None:
+        """Where words lie; None where nobody would read them."""
+        wrapper = self.spec.pool.options.get("wrapper")
+        return control_uri(self.spec.pool, self.spec.run_id, self.spec.token) if wrapper else None
+
+    def look(self, lines: Sequence[Line], now_utc: float, *, last: bool) -> list[Line]:
+        """What is new, as lines. `last`: it has ended; then there is a look whatever the pace, and Unsure where it cannot be had."""
+        if not last and time.monotonic() < self._next_s:
+            return []
+        self._next_s = time.monotonic() + self._pace_s()
+        try:
+            self._read_progress()
+            listing = self.store.listing(self.uri) if self.uri and self._source in ("manifests", "files") else {}
+            return self._news(lines, listing, now_utc)
+        except Rejected as error:
+            return self._once(lines, "bucket", f"checkpoints cannot be seen: {error}", now_utc)
+        except Unsure:
+            if last:
+                raise
+            return []
+
+    @property
+    def _source(self) -> str:
+        return str(self.spec.pool.options.get("progress") or "none")
+
+    def _pace_s(self) -> float:
+        wish_s = self.spec.job.checkpoint.interval_s / LOOKS_IN_INTERVAL
+        return max(LOOK_REAL_MIN_S, min(LOOK_MAX_S, max(LOOK_MIN_S, wish_s)) / self.time_scale)
+
+    def _news(self, lines: Sequence[Line], listing: Mapping[str, Object], now_utc: float) -> list[Line]:
+        new: list[Line] = []
+        at_utc = said.clamped(lines, now_utc, now_utc)
+        found = self._newest(listing, now_utc)
+        if found is not None and found.units_done > said.durable_units(lines, self.spec.units_start):
+            new.append(said.checkpoint_line(found, at_utc))
+        for name, what in self._manifests.damaged.items():
+            message = f"checkpoint {name} of {self.uri} is damaged, and passed over: {what}"
+            new += self._once([*lines, *new], f"damaged {name}", message, now_utc)
+        for topic, message in self.progress.warnings.items():
+            new += self._once([*lines, *new], topic, message, now_utc)
+        return new + self._silence([*lines, *new], now_utc)
+
+    def _newest(self, listing: Mapping[str, Object], now_utc: float) -> Durable | None:
+        if self._source == "files":
+            return self._files.newest(listing, now_utc)
+        return self._manifests.newest(listing, now_utc) if self._source == "manifests" else None
+
+    def _once(self, lines: Sequence[Line], topic: str, message: str, now_utc: float) -> list[Line]:
+        if said.warned(lines, topic):
+            return []
+        return [said.warning_line(topic, message, said.clamped(lines, now_utc, now_utc))]
+
+    def _silence(self, lines: Sequence[Line], now_utc: float) -> list[Line]:
+        """Training goes on and nothing newer is in the bucket: said once, until there is something newer."""
+        since_utc = self._quiet_since_utc(lines)
+        interval_s = self.spec.job.checkpoint.interval_s
+        if since_utc is None or interval_s <= 0 or now_utc - since_utc < SILENT_INTERVALS * interval_s + SILENT_S:
+            return []
+        return self._once(lines, f"silent since {since_utc}", _silence_message(self.uri, since_utc, now_utc), now_utc)
+
+    def _quiet_since_utc(self, lines: Sequence[Line]) -> float | None:
+        """Since when nothing newer has arrived while it trained; None while it does not."""
+        last = said.phase_now(lines)
+        if last is None or last["phase"] != Phase.TRAINING.value or self._source not in ("manifests", "files"):
+            return None
+        return max(float(line["at_utc"]) for line in lines if line is last or line.get("kind") == "checkpoint")
+
+    def _read_progress(self) -> None:
+        if self.control is not None:
+            raw = self.store.read(f"{self.control}progress.json", PROGRESS_BYTES_MAX)
+            self.progress = progress_of(raw) or self.progress if raw is not None else self.progress
+
+
+def _get(store: Store, uri: str, name: str, most_bytes: int) -> bytes | None:
+    return store.read(uri + name, most_bytes)
+
+
+def _silence_message(uri: str | None, since_utc: float, now_utc: float) -> str:
+    clock = datetime.fromtimestamp(since_utc, timezone.utc).strftime("%H:%M UTC")
+    minutes = (now_utc - since_utc) / 60
+    return (
+        f"training goes on, but nothing new has come to {uri} since {clock}: {minutes:.0f} min of work would be lost "
+        f"if capacity went now. Does it write to the checkpoint folder, and may its role write to the bucket?"
+    )
+
+
+def progress_of(raw: bytes) -> Progress | None:
+    """What the wrapper's object says; None where it makes no sense."""
+    try:
+        told: Any = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    code, done = told.get("exit_code"), told.get("done")
+    source = done if isinstance(done, dict) else told
+    return Progress(
+        units_done=units_of(told),
+        done=isinstance(done, dict),
+        noticed=told.get("notice") is not None,
+        metrics=metrics_of(source),
+        facts=facts_of(source),
+        warnings=_warnings(told),
+        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+    )
+
+
+def _warnings(told: Mapping[str, Any]) -> dict[str, str]:
+    """By incarnation and number: the wrapper counts them, and keeps the last few."""
+    given = told.get("warnings")
+    found = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    return {f"{told.get('incarnation')} {one.get('number')}": message_of(one) for one in found}
