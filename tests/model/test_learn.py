@@ -19,13 +19,20 @@ BOUNDS = Bounds(lead_s=120.0)
 
 
 def test_a_start_up_slower_than_its_bound_is_the_new_bound() -> None:
-    assert slower_lead(BOUNDS, ATTEMPT, PhaseChanged(1150.0, 1, Phase.TRAINING)) == Bounds(lead_s=150.0)
-    assert slower_lead(BOUNDS, ATTEMPT, PhaseChanged(1110.0, 1, Phase.TRAINING)) is None
+    assert slower_lead(POOL, BOUNDS, ATTEMPT, PhaseChanged(1150.0, 1, Phase.TRAINING)) == Bounds(lead_s=150.0)
+    assert slower_lead(POOL, BOUNDS, ATTEMPT, PhaseChanged(1110.0, 1, Phase.TRAINING)) is None
+
+
+def test_waiting_in_a_queue_is_start_up_on_demand_and_none_for_spot() -> None:
+    waited = replace(ATTEMPT, queued_s=600.0)
+    trains = PhaseChanged(1700.0, 1, Phase.TRAINING)
+    assert slower_lead(POOL, BOUNDS, waited, trains) == Bounds(lead_s=700.0)
+    assert slower_lead(replace(POOL, market=Market.SPOT), BOUNDS, waited, trains) is None
 
 
 def test_a_restart_inside_an_attempt_says_nothing_of_start_up() -> None:
     again = replace(ATTEMPT, incarnation=2)
-    assert slower_lead(BOUNDS, again, PhaseChanged(5000.0, 1, Phase.TRAINING, 2)) is None
+    assert slower_lead(POOL, BOUNDS, again, PhaseChanged(5000.0, 1, Phase.TRAINING, 2)) is None
 
 
 @pytest.mark.parametrize(("took_s", "expected"), [(60.0, 120.0), (30.3, 60.0), (20.0, 60.0)])

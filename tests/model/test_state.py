@@ -78,3 +78,12 @@ def test_a_journal_begins_with_run_opened_once() -> None:
         replay([TRAINS])
     with pytest.raises(ValueError, match="twice"):
         after(OPENED)
+
+
+def test_each_incarnation_counts_its_training_from_its_own_beginning() -> None:
+    again = [PhaseChanged(900.0, 1, Phase.QUEUED, 2, 5.0), PhaseChanged(1500.0, 1, Phase.TRAINING, 2, 5.0)]
+    attempt = after(*LAUNCHED, TRAINS, CheckpointSeen(350.0, 1, 5.0), *again).attempt(1)
+    assert (attempt.trained_from_utc, attempt.trained_from_units) == (1500.0, 5.0)
+    assert attempt.queued_s == 600.0
+    unit_s = after(*LAUNCHED, TRAINS, *again, CheckpointSeen(1560.0, 1, 6.0)).unit_s
+    assert unit_s == 60.0  # the time away is not the work's

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Mapping, Sequence
 
+from nightspot.backends.queueing import QueueingBackend
 from nightspot.backends.simulated import Capacity, Overheads, SimulatedBackend, SimulatedBackends, SimulatedClock
 from nightspot.market.trace import Trace
 from nightspot.model.attempt import RunOutcome
@@ -68,6 +69,7 @@ class World:
     blind: bool = False
     refusal_s: float = 0.0
     lazy_seed: int | None = None
+    queues: bool = False
 
     def job(self) -> Job:
         return Job(
@@ -88,7 +90,8 @@ class World:
     def night(self, policy: Policy) -> tuple[Night, SimulatedBackend]:
         true_lead_s = self.lead_s if self.true_lead_s is None else self.true_lead_s
         overheads = {p.id: Overheads(true_lead_s, self.stop_s, self.save_every_s, self.refusal_s) for p in self.pools}
-        backend = (Blind if self.blind else SimulatedBackend)(self.capacities, overheads, self.tick_s)
+        kind = QueueingBackend if self.queues else Blind if self.blind else SimulatedBackend
+        backend: SimulatedBackend = kind(self.capacities, overheads, self.tick_s)
         clock = SimulatedClock(backend, 0.0, self.tick_s)
         if self.lazy_seed is not None:
             clock = LazyClock(backend, 0.0, lazy_s=self.reaction_s, rng=random.Random(self.lazy_seed))

@@ -53,7 +53,9 @@ class Attempt:
     """What the Journal knows of one Attempt.
 
     `seen` is False while the launch is only an intent. `units_start`: units durable when it was launched.
-    `trained_from_utc` is when its first unit of work began; `stop_utc` when it was first told to stop. A live Attempt has no outcome.
+    `queued_s`: how long it has waited in a queue, the present wait not counted. `trained_from_utc` is when the first unit of work of its
+    latest incarnation began;
+    `stop_utc` when it was first told to stop. A live Attempt has no outcome.
     """
 
     number: int
@@ -69,6 +71,7 @@ class Attempt:
     phase_utc: float = 0.0
     phase_before_unknown: Phase | None = None
     incarnation: int = 1
+    queued_s: float = 0.0
     trained_from_utc: float | None = None
     trained_from_units: float = 0.0
     notice_utc: float | None = None
@@ -84,6 +87,17 @@ class Attempt:
     artifact_sha256: str | None = None
     exit_code: int | None = None
     detail: str = ""
+
+    @property
+    def shown(self) -> Phase:
+        """Its phase; while it is out of sight, the one before."""
+        if self.phase is Phase.UNKNOWN and self.phase_before_unknown is not None:
+            return self.phase_before_unknown
+        return self.phase
+
+    def waited_s(self, until_utc: float) -> float:
+        """Seconds in a queue, up to that time: nothing is held then, and nothing billed."""
+        return self.queued_s + (max(0.0, until_utc - self.phase_utc) if self.shown is Phase.QUEUED else 0.0)
 
     @property
     def live(self) -> bool:

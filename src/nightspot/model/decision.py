@@ -42,7 +42,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A live Attempt as a policy sees it. `pending_s`: market seconds of start-up still to come, by its Pool's bounds."""
+    """A live Attempt as a policy sees it. `pending_s`: market seconds of start-up still to come, by its Pool's bounds.
+
+    `since_utc`: when it was asked for; `phase_utc`: when its present phase began.
+    """
 
     number: int
     pool_id: str
@@ -52,6 +55,12 @@ class Holding:
     since_utc: float
     pending_s: float
     stopping: bool
+    phase_utc: float = 0.0
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits in a queue: asked for, and nobody knows whether it is ever granted."""
+        return self.phase is Phase.QUEUED and not self.stopping
 
     @property
     def known(self) -> bool:

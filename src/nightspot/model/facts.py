@@ -31,7 +31,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class AttemptFacts:
     """One Attempt. Live ones have no outcome and no end; what they bill is then the time held at the Pool's price.
 
-    `units` is what it had done when it ended, all Attempts before it included; `lost_work_s` of it was to be done again.
+    `units` is what it had done when it ended, all Attempts before it included; `lost_work_s` of it was to be done again. `queued_s`: how
+    long it waited in a queue, holding nothing.
     """
 
     number: int
@@ -45,6 +46,7 @@ class AttemptFacts:
     cost_usd: float
     units: float
     lost_work_s: float
+    queued_s: float
     incarnation: int
     exit_code: int | None
     detail: str
@@ -192,7 +194,7 @@ def _attempt(state: RunState, attempt: Attempt, lost_s: float, now_utc: float | 
     billable_s, cost_usd = attempt.billable_s, attempt.cost_usd
     pool = state.job.pool(attempt.pool_id)
     if attempt.live and attempt.seen and now_utc is not None:
-        billable_s = max(0.0, now_utc - attempt.requested_utc)
+        billable_s = max(0.0, now_utc - attempt.requested_utc - attempt.waited_s(now_utc))
         cost_usd = _cost_usd(billable_s, pool)
     return AttemptFacts(
         number=attempt.number,
@@ -206,10 +208,17 @@ def _attempt(state: RunState, attempt: Attempt, lost_s: float, now_utc: float | 
         cost_usd=cost_usd,
         units=attempt.units_done,
         lost_work_s=lost_s,
+        queued_s=attempt.waited_s(_until_utc(attempt, now_utc)),
         incarnation=attempt.incarnation,
         exit_code=attempt.exit_code,
         detail=attempt.detail,
     )
+
+
+def _until_utc(attempt: Attempt, now_utc: float | None) -> float:
+    if attempt.ended_utc is not None:
+        return attempt.ended_utc
+    return now_utc if now_utc is not None else attempt.phase_utc
 
 
 def _units_done(state: RunState, trained: Sequence[Course]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nightspot.model.attempt import Attempt, AttemptOutcome
-from nightspot.model.capacity import Bounds
+from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.change import changed
 from nightspot.model.events import AttemptEnded, CheckpointSeen, PhaseChanged
 from nightspot.model.job import Job
@@ -12,9 +12,14 @@ from nightspot.model.job import Job
 SLOWER_BY = 1.02
 
 
-def slower_lead(bounds: Bounds | None, attempt: Attempt, event: PhaseChanged) -> Bounds | None:
-    """The new bounds, where a start-up took longer than its bound; they hold for the rest of the night."""
+def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: PhaseChanged) -> Bounds | None:
+    """The new bounds, where a start-up took longer than its bound; they hold for the rest of the night.
+
+    Waiting in a queue for Spot is not starting up; waiting for on-demand is: the way out must count it.
+    """
     took_s = event.at_utc - attempt.requested_utc
+    if pool.market is Market.SPOT:
+        took_s -= attempt.waited_s(event.at_utc)
     if attempt.incarnation > 1 or bounds is None or took_s <= bounds.lead_s:
         return None
     return changed(bounds, lead_s=took_s)

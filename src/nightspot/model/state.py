@@ -199,14 +199,16 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
         "phase": event.phase,
         "phase_utc": event.at_utc,
         "incarnation": event.incarnation,
+        "queued_s": attempt.waited_s(event.at_utc),
     }
-    if event.phase is Phase.TRAINING and (attempt.trained_from_utc is None or event.incarnation > attempt.incarnation):
+    if event.phase is Phase.TRAINING:  # in each incarnation once
         change |= {
             "trained_from_utc": event.at_utc,
             "trained_from_units": event.units_done,
             "units_done": event.units_done,
         }
-        learned = slower_lead(state.bounds.get(attempt.pool_id), attempt, event)
+        pool = state.job.pool(attempt.pool_id)
+        learned = slower_lead(pool, state.bounds.get(attempt.pool_id), attempt, event)
         bounds = state.bounds if learned is None else {**state.bounds, attempt.pool_id: learned}
         state = changed(state, bounds=bounds, on_demand_asked_utc=None)
     return _change(state, event.number, **change)
@@ -252,7 +254,8 @@ def _told(state: RunState, event: Told) -> RunState:
     change: dict[str, Any] = {"told": event.word, "told_utc": event.at_utc}
     if event.word == "stop":
         before_utc = state.attempt(event.number).stop_utc
-        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc}
+        queued_s = state.attempt(event.number).waited_s(event.at_utc)
+        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc, "queued_s": queued_s}
         change["stop_utc"] = event.at_utc if before_utc is None else before_utc
     return _change(state, event.number, **change)
 
@@ -281,6 +284,7 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
         phase=Phase.ENDED,
         phase_utc=event.at_utc,
         ended_utc=event.at_utc,
+        queued_s=attempt.waited_s(event.at_utc),
         units_done=event.units_done,
         billable_s=event.billable_s,
         cost_usd=event.cost_usd,

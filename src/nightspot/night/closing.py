@@ -108,7 +108,9 @@ def warn_of_risk(night: Night, observation: Observation) -> None:
 def _overdue(state: RunState, attempt: Attempt, now_utc: float) -> bool:
     bounds = state.bounds.get(attempt.pool_id)
     starting = attempt.phase in NOT_TRAINING and attempt.trained_from_utc is None
-    return starting and bounds is not None and now_utc > attempt.requested_utc + bounds.lead_s
+    spot = state.job.pool(attempt.pool_id).market is Market.SPOT
+    queued_s = attempt.waited_s(now_utc) if spot else 0.0  # nothing was promised of a queue for Spot
+    return starting and bounds is not None and now_utc - queued_s > attempt.requested_utc + bounds.lead_s
 
 
 def _bound_message(state: RunState, attempt: Attempt) -> str:

@@ -135,7 +135,7 @@ def _known(state: RunState, event: Event) -> bool:
         return event.units_done <= state.durable_units and event.at_utc <= (state.durable_utc or -math.inf)
     if isinstance(event, PhaseChanged):
         attempt = state.attempt(event.number)
-        later = event.incarnation == attempt.incarnation and _ORDER[event.phase] <= _ORDER[_shown(attempt)]
+        later = event.incarnation == attempt.incarnation and _ORDER[event.phase] <= _ORDER[attempt.shown]
         return event.incarnation < attempt.incarnation or later
     if isinstance(event, InterruptionSeen):
         return state.attempt(event.number).notice_utc == event.at_utc
@@ -143,12 +143,6 @@ def _known(state: RunState, event: Event) -> bool:
 
 
 _ORDER = {phase: place for place, phase in enumerate(Phase)}
-
-
-def _shown(attempt: Attempt) -> Phase:
-    if attempt.phase is Phase.UNKNOWN:
-        return attempt.phase_before_unknown or Phase.REQUESTED
-    return attempt.phase
 
 
 def _end(

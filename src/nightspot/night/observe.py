@@ -56,20 +56,25 @@ def _holding(night: Night, attempt: Attempt, now_utc: float) -> Holding:
         since_utc=attempt.requested_utc,
         pending_s=_pending_s(night, attempt, now_utc),
         stopping=attempt.told == "stop",
+        phase_utc=attempt.phase_utc,
     )
 
 
 def _pending_s(night: Night, attempt: Attempt, now_utc: float) -> float:
     """Start-up still to come, by the bound. While out of sight, what it was before counts."""
     bounds = night.state.bounds.get(attempt.pool_id)
-    phase = attempt.phase_before_unknown if attempt.phase is Phase.UNKNOWN else attempt.phase
-    if bounds is None or phase not in NOT_TRAINING:
+    if bounds is None or attempt.shown not in NOT_TRAINING:
         return 0.0
-    return max(0.0, attempt.requested_utc + bounds.lead_s - now_utc)
+    # Started again inside, it has all of its start-up before it once more, from the phase that began with it.
+    began_utc = attempt.requested_utc if attempt.incarnation == 1 else attempt.phase_utc
+    return max(0.0, began_utc + bounds.lead_s - now_utc)
 
 
 def _offers(night: Night, now_utc: float) -> Mapping[str, Offer]:
-    """What was seen; a Pool that refused a moment ago counts as down until it may be asked again."""
+    """What was seen; a Pool that refused a moment ago counts as down until it may be asked again.
+
+    Of one that cannot be seen at all it is known when it refused last: UNKNOWN since then.
+    """
     state = night.state
     if not state.refused_utc:
         return state.offers
@@ -77,6 +82,8 @@ def _offers(night: Night, now_utc: float) -> Mapping[str, Offer]:
     for pool_id, refused_utc in state.refused_utc.items():
         if now_utc < retry_utc(night, pool_id):
             offers[pool_id] = Offer(pool_id, Sight.DOWN, refused_utc)
+        elif pool_id not in offers:
+            offers[pool_id] = Offer(pool_id, Sight.UNKNOWN, refused_utc)
     return offers
 
 
@@ -87,12 +94,12 @@ def _abilities(night: Night, backends: Backends) -> Mapping[str, Abilities]:
 
 
 def waited_s(night: Night, now_utc: float) -> float:
-    """How long nothing has been held since the window began."""
+    """How long nothing has been held since the window began. A request in a queue holds nothing."""
     since = max(night.state.start_utc, night.state.opened_utc)
     held_s = 0.0
     for attempt in night.state.attempts:
         end = attempt.ended_utc if attempt.ended_utc is not None else now_utc
-        held_s += end - attempt.requested_utc
+        held_s += end - attempt.requested_utc - attempt.waited_s(end)
     return max(0.0, now_utc - since - held_s)
 
 
@@ -101,7 +108,7 @@ def spent_usd(night: Night, now_utc: float) -> float:
     spent = 0.0
     for attempt in night.state.attempts:
         if attempt.outcome is None:
-            held_s = max(0.0, now_utc - attempt.requested_utc)
+            held_s = max(0.0, now_utc - attempt.requested_utc - attempt.waited_s(now_utc))
             spent += held_s / 3600.0 * night.state.job.pool(attempt.pool_id).price_usd_per_hour
         else:
             spent += attempt.cost_usd

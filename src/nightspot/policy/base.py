@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from nightspot.model.capacity import Market, Pool, Sight
-from nightspot.model.decision import FOREVER_UTC, Decision, Observation, Want
+from nightspot.model.decision import FOREVER_UTC, Decision, Holding, Observation, Want
+
+# How long a request may stand in a queue before another Pool is tried, where its Pool's bounds do not say.
+PATIENCE_S = 900.0
 
 
 class Policy(Protocol):
@@ -35,23 +38,60 @@ def cost_rate(pool: Pool) -> float:
 def spot_choice(observation: Observation) -> Pool | None:
     """The Spot Pool to train on now: the held one, else the cheapest a unit of work among those that can be had.
 
-    A Pool out of sight whose requests queue can be asked for: the request is the probe.
+    A Pool out of sight whose requests queue can be asked for: the request is the probe. It is kept for as long as its Pool's
+    `refusal_s`; then the others have their turn, the one that refused longest ago first. On-demand that is held is not let go for a guess.
     """
     held = observation.held
     if held is not None and held.market is Market.SPOT and not held.stopping:
-        return observation.pool(held.pool_id)
-    best: Pool | None = None
-    for pool in observation.pools:
-        if pool.market is Market.SPOT and _can_be_asked(observation, pool):
-            best = pool if best is None or cost_rate(pool) < cost_rate(best) else best
-    return best
+        return _queued_choice(observation, held) if held.queued else observation.pool(held.pool_id)
+    seen = [p for p in observation.pools if p.market is Market.SPOT and observation.seen(p.id) is Sight.UP]
+    if seen:
+        return min(seen, key=cost_rate)
+    return _next_to_ask(observation) if not on_on_demand(observation) else None
 
 
-def _can_be_asked(observation: Observation, pool: Pool) -> bool:
-    seen = observation.seen(pool.id)
-    if seen is Sight.UP:
-        return True
-    return seen is Sight.UNKNOWN and observation.abilities[pool.id].queues
+def _queued_choice(observation: Observation, held: Holding) -> Pool | None:
+    """The queue one stands in; another where that took too long, and another can be had or asked."""
+    bounds = observation.bounds.get(held.pool_id)
+    patience_s = bounds.refusal_s if bounds is not None and bounds.refusal_s > 0 else PATIENCE_S
+    mine = observation.pool(held.pool_id)
+    if observation.now_utc < held.phase_utc + patience_s or observation.attempts_left <= 1:
+        return mine
+    others = [p for p in observation.pools if p.market is Market.SPOT and p.id != held.pool_id]
+    seen = [p for p in others if observation.seen(p.id) is Sight.UP]
+    return min(seen, key=cost_rate) if seen else _next_to_ask(observation, held.pool_id) or mine
+
+
+def _next_to_ask(observation: Observation, but: str = "") -> Pool | None:
+    """Of the Pools that only a queued request can see: the one that refused longest ago, or never; the cheapest of those."""
+    unseen = [p for p in observation.pools if p.market is Market.SPOT and p.id != but and _asks_blindly(observation, p)]
+    return min(unseen, key=lambda p: (_refused_utc(observation, p), cost_rate(p)), default=None)
+
+
+def _asks_blindly(observation: Observation, pool: Pool) -> bool:
+    return observation.seen(pool.id) is Sight.UNKNOWN and observation.abilities[pool.id].queues
+
+
+def _refused_utc(observation: Observation, pool: Pool) -> float:
+    offer = observation.offers.get(pool.id)
+    return offer.since_utc if offer is not None else float("-inf")
+
+
+def only_asked(observation: Observation, pool: Pool) -> bool:
+    """Whether wanting that Spot Pool is waiting for it: a request in a queue, or one to be put there."""
+    held = observation.held
+    if held is not None and held.pool_id == pool.id and not held.stopping:
+        return held.queued
+    return _asks_blindly(observation, pool)
+
+
+def queue_until_utc(observation: Observation, pool: Pool, until_utc: float = FOREVER_UTC) -> float:
+    """When to think again about a queue: `until_utc`, or the end of patience where that comes first and is still to come."""
+    bounds, held = observation.bounds.get(pool.id), observation.held
+    patience_s = bounds.refusal_s if bounds is not None and bounds.refusal_s > 0 else PATIENCE_S
+    since_utc = held.phase_utc if held is not None and held.pool_id == pool.id and held.queued else observation.now_utc
+    patient_utc = since_utc + patience_s
+    return min(until_utc, patient_utc) if patient_utc > observation.now_utc else until_utc
 
 
 def on_demand_choice(observation: Observation) -> Pool | None:
@@ -67,9 +107,9 @@ def on_demand_choice(observation: Observation) -> Pool | None:
 
 
 def on_spot(observation: Observation) -> bool:
-    """Whether a Spot Attempt is held and not being let go."""
+    """Whether a Spot Attempt is held and not being let go; a request in a queue holds nothing."""
     held = observation.held
-    return held is not None and held.market is Market.SPOT and not held.stopping
+    return held is not None and held.market is Market.SPOT and not held.stopping and not held.queued
 
 
 def on_on_demand(observation: Observation) -> bool:

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from nightspot.model.capacity import Pool
 from nightspot.model.decision import FOREVER_UTC, Decision, Observation
-from nightspot.policy.base import hold, keep, on_demand_choice, on_on_demand, on_spot, spot_choice
+from nightspot.policy.base import (
+    hold,
+    keep,
+    on_demand_choice,
+    on_on_demand,
+    on_spot,
+    only_asked,
+    queue_until_utc,
+    spot_choice,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +58,9 @@ class TimedFallback:
         if on_on_demand(observation):
             return keep(observation, "the waiting is over: on-demand for the rest")
         spot = spot_choice(observation)
-        if spot is not None and (on_spot(observation) or observation.waited_s < self.wait_s):
-            return hold(spot, "Spot is there")
         left_s = self.wait_s - observation.waited_s
+        if spot is not None and (on_spot(observation) or left_s > 0):
+            return _spot(observation, spot, observation.now_utc + left_s)
         if left_s > 0:
             return hold(None, "waiting for Spot", observation.now_utc + left_s)
         return hold(on_demand_choice(observation), f"waited {self.wait_s / 60:.0f} min in all for Spot")
@@ -75,9 +84,9 @@ class Reserve:
         spot = spot_choice(observation)
         if on_on_demand(observation):
             return self._back(observation, spot, d_s)
-        if spot is not None:
+        if spot is not None and not only_asked(observation, spot):
             return hold(spot, "Spot is there")
-        return self._wait(observation, on_demand, d_s)
+        return self._wait(observation, on_demand, spot, d_s)
 
     def _back(self, observation: Observation, spot: Pool | None, d_s: float) -> Decision:
         spare_s = observation.left_s - observation.work.left_s
@@ -90,12 +99,15 @@ class Reserve:
         ids = [h.pool_id for h in observation.holdings] + [spot.id]
         return sum([observation.bounds[i].stop_s for i in ids if i in observation.bounds])
 
-    def _wait(self, observation: Observation, on_demand: Pool | None, d_s: float) -> Decision:
+    def _wait(self, observation: Observation, on_demand: Pool | None, spot: Pool | None, d_s: float) -> Decision:
         k0, k1 = self.factors(d_s)
         work_h = observation.work.left_s / 3600.0
         spare_s = observation.left_s - observation.work.left_s - d_s * (k0 + k1 * work_h)
+        until_utc = observation.now_utc + spare_s + 1e-3
+        if spare_s >= 0 and spot is not None:
+            return hold(spot, "in the queue for Spot within the reserve", queue_until_utc(observation, spot, until_utc))
         if spare_s >= 0:
-            return hold(None, "waiting for Spot within the reserve", observation.now_utc + spare_s + 1e-3)
+            return hold(None, "waiting for Spot within the reserve", until_utc)
         return hold(on_demand, "the reserve for waiting is used up")
 
     def factors(self, d_s: float) -> tuple[float, float]:
@@ -116,7 +128,7 @@ class UniformProgress:
     def decide(self, observation: Observation, /) -> Decision:
         """Compare work done with the line."""
         spot = spot_choice(observation)
-        if spot is not None:
+        if spot is not None and not only_asked(observation, spot):
             return hold(spot, "Spot is there")
         ahead_s = self._ahead_s(observation)
         on_demand = on_demand_choice(observation)
@@ -125,7 +137,10 @@ class UniformProgress:
             return hold(on_demand, "behind the line, or not two start-ups ahead of it", self._check_utc(observation))
         if ahead_s < 0:
             return hold(on_demand, "behind the line of uniform progress", self._check_utc(observation))
-        return hold(None, "ahead of the line: waiting for Spot", self._meets_line_utc(observation, ahead_s))
+        meets_utc = self._meets_line_utc(observation, ahead_s)
+        if spot is not None:
+            return hold(spot, "ahead of the line: in the queue for Spot", queue_until_utc(observation, spot, meets_utc))
+        return hold(None, "ahead of the line: waiting for Spot", meets_utc)
 
     def _ahead_s(self, observation: Observation) -> float:
         """Seconds of work done beyond the line."""
@@ -148,4 +163,11 @@ class UniformProgress:
 
 def _spot_or_nothing(observation: Observation) -> Decision:
     spot = spot_choice(observation)
-    return hold(spot, "Spot is there" if spot is not None else "no Spot: waiting for it")
+    return _spot(observation, spot) if spot is not None else hold(None, "no Spot: waiting for it")
+
+
+def _spot(observation: Observation, spot: Pool, until_utc: float = FOREVER_UTC) -> Decision:
+    """That Spot Pool: held, or waited for in its queue until then."""
+    if not only_asked(observation, spot):
+        return hold(spot, "Spot is there")
+    return hold(spot, "in the queue for Spot", queue_until_utc(observation, spot, until_utc))

@@ -60,9 +60,20 @@ def escape_s(observation: Observation, target: Pool | None, left_s: float | None
     pools = planned_with(observation)
     if not pools:
         return math.inf
-    refusals_s = sum([observation.bounds[p.id].refusal_s for p in pools[: observation.guard_pools - 1]])
+    refusals_s = sum([refused_after_s(observation, p) for p in pools[: observation.guard_pools - 1]])
     longest_s = max([finish_s(observation, p, left_s) for p in pools])
     return _stop_s(observation, target) + refusals_s + longest_s
+
+
+def refused_after_s(observation: Observation, pool: Pool) -> float:
+    """From asking that Pool until it is known to refuse, and rid of.
+
+    A request in a queue has refused once it is overdue and the loop has come to see that; it must then be stopped.
+    """
+    bounds = observation.bounds.get(pool.id, NO_BOUNDS)
+    if not observation.abilities[pool.id].queues:
+        return bounds.refusal_s
+    return max(bounds.refusal_s, bounds.lead_s) + observation.reaction_s + bounds.stop_s
 
 
 def _stop_s(observation: Observation, target: Pool | None) -> float:
@@ -176,11 +187,20 @@ def _on_demand(observation: Observation, wish: Decision, target: Pool) -> Decisi
     if held is not None and held.pool_id == target.id and not held.stopping:
         return _unless_overdue(observation, wish)
     # Asking a Pool that may refuse is like holding nothing: allowed until its refusal could still be followed by the way out.
-    latest = latest_utc(observation, None) - observation.bounds.get(target.id, NO_BOUNDS).refusal_s
+    latest = latest_utc(observation, None) - refused_after_s(observation, target)
     if _fits(observation, target) and observation.now_utc <= latest + EPSILON_S:
         until_utc = max(latest + 2 * EPSILON_S, observation.now_utc + EPSILON_S)
-        return changed(wish, until_utc=min(wish.until_utc, until_utc))
+        return _asked(observation, changed(wish, until_utc=min(wish.until_utc, until_utc)), target)
     return escape(observation)
+
+
+def _asked(observation: Observation, decision: Decision, pool: Pool) -> Decision:
+    """A request in a queue gives no news: look at it when it is overdue. What is still held must end first, and that is news."""
+    if observation.held is not None or not observation.abilities[pool.id].queues:
+        return decision
+    bounds = observation.bounds.get(pool.id, NO_BOUNDS)
+    overdue_utc = observation.now_utc + max(bounds.lead_s, bounds.refusal_s) + EPSILON_S
+    return changed(decision, until_utc=min(decision.until_utc, overdue_utc))
 
 
 def _held_on_demand(observation: Observation) -> bool:
@@ -202,11 +222,14 @@ def _unless_overdue(observation: Observation, wish: Decision) -> Decision:
     if held is None or held.phase not in (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING):
         return wish
     bounds = observation.bounds.get(held.pool_id, NO_BOUNDS)
-    if held.pending_s > 0 or observation.now_utc <= held.since_utc + bounds.refusal_s:
-        return wish
+    refused_utc = held.since_utc + bounds.refusal_s
+    if held.pending_s > 0 or observation.now_utc <= refused_utc:
+        overdue_utc = max(observation.now_utc + held.pending_s, refused_utc)
+        return changed(wish, until_utc=min(wish.until_utc, overdue_utc + EPSILON_S))
     for pool in counted(observation):
         if pool.id != held.pool_id and _fits(observation, pool) and observation.attempts_left > 0:
-            return changed(hold(pool, f"{held.pool_id} is overdue, {pool.id} still fits"), by="guard")
+            why = f"{held.pool_id} is overdue, {pool.id} still fits"
+            return _asked(observation, changed(hold(pool, why), by="guard"), pool)
     return wish
 
 
@@ -222,7 +245,7 @@ def escape(observation: Observation) -> Decision:
     if pool.market is Market.SPOT:
         return Decision((Want(pool.id),), FOREVER_UTC, "no on-demand capacity: Spot is better than nothing", "guard")
     why = "slack is spent: on-demand must start now to be done in time"
-    return Decision((Want(pool.id),), FOREVER_UTC, why, "guard")
+    return _asked(observation, Decision((Want(pool.id),), FOREVER_UTC, why, "guard"), pool)
 
 
 def _way_out(observation: Observation) -> Pool | None:

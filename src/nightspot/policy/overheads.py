@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Iterable, Mapping, Sequence, TypeGuard
 
 from nightspot.model.attempt import AttemptOutcome, Phase
-from nightspot.model.capacity import Bounds, Pool
+from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.events import (
     AttemptEnded,
     CheckpointSeen,
@@ -112,11 +112,15 @@ def _add_spans(past: Past, state: RunState, records: Sequence[Record]) -> None:
 
 @dataclass(slots=True)
 class _StopWatch:
-    """Pairs what begins and ends a span, by the Attempt's number. Told twice, the first time counts."""
+    """Pairs what begins and ends a span, by the Attempt's number. Told twice, the first time counts.
+
+    A queue for Spot is no start-up, and a wait that we ended ourselves says nothing of how long a refusal takes.
+    """
 
     state: RunState
     past: Past
     began_utc: dict[tuple[int, str], float] = field(default_factory=dict)
+    queued_utc: dict[int, float] = field(default_factory=dict)
 
     def hear(self, record: Record) -> None:
         event, seen_utc = record.event, record.seen_utc * self.state.job.time_scale
@@ -125,14 +129,26 @@ class _StopWatch:
             self._begin(event.number, "refusal_s", seen_utc)
         elif isinstance(event, Told) and event.number > 0:
             self._begin(event.number, *(("stop_s", seen_utc) if event.word == "stop" else ("save_s", event.at_utc)))
-        elif isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
-            self._end(event.number, "lead_s", event.at_utc)
+            self.began_utc.pop((event.number, "refusal_s"), None)
+        elif isinstance(event, PhaseChanged):
+            self._queue(event)
+            if event.phase is Phase.TRAINING:
+                self._end(event.number, "lead_s", event.at_utc)
         elif isinstance(event, CheckpointSeen):
             self._end(event.number, "save_s", event.at_utc)
         elif _refused(event):
             self._end(event.number, "refusal_s", seen_utc)
         elif isinstance(event, AttemptEnded) and event.outcome in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED):
             self._end(event.number, "stop_s", seen_utc)
+
+    def _queue(self, event: PhaseChanged) -> None:
+        """The time in a queue for Spot is taken out of the start-up."""
+        since_utc = self.queued_utc.pop(event.number, None)
+        if event.phase is Phase.QUEUED:
+            self.queued_utc[event.number] = event.at_utc
+        spot = self.state.job.pool(self.state.attempt(event.number).pool_id).market is Market.SPOT
+        if since_utc is not None and spot and (event.number, "lead_s") in self.began_utc:
+            self.began_utc[event.number, "lead_s"] += event.at_utc - since_utc
 
     def _begin(self, number: int, span: str, at_utc: float) -> None:
         self.began_utc.setdefault((number, span), at_utc)

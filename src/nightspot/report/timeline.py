@@ -59,7 +59,12 @@ def _cell(facts: RunFacts, cell: tuple[float, float], until_utc: float) -> str:
 
 def _overlap_s(attempt: AttemptFacts, cell: tuple[float, float], until_utc: float) -> float:
     end_utc = attempt.ended_utc if attempt.ended_utc is not None else until_utc
-    return min(end_utc, cell[1]) - max(attempt.started_utc, cell[0])
+    return min(end_utc, cell[1]) - max(attempt.started_utc + _first_wait_s(attempt), cell[0])
+
+
+def _first_wait_s(attempt: AttemptFacts) -> float:
+    """In a queue nothing is held. Of several waits nobody knows here when they were: they are shown as held."""
+    return attempt.queued_s if attempt.incarnation == 1 else 0.0
 
 
 def _with_times(cells: list[str], frame: Frame, moments: Moments) -> Text:
