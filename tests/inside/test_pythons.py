@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -37,19 +38,26 @@ for room in ("checkpoint", "inside"):
 """
 
 
-def python310() -> str | None:
-    """The interpreter itself; where pyenv stands in front of it, that is asked for it."""
-    if shutil.which("python3.10") is None:
+VERSIONS = ("3.10", "3.12", "3.13")  # 3.11 runs all other tests
+
+
+@lru_cache
+def interpreter(version: str) -> str | None:
+    """Of that version, itself; where pyenv stands in front of it, that is asked for it. None where there is none."""
+    name = f"python{version}"
+    if shutil.which(name) is None:
         return None
     code = "import ensurepip, sys; print(sys.executable)"
-    environment = {**os.environ, "PYENV_VERSION": "3.10"}
-    shown = subprocess.run(
-        ["python3.10", "-c", code], env=environment, capture_output=True, text=True, cwd="/", check=False
-    )
+    environment = {**os.environ, "PYENV_VERSION": version}
+    shown = subprocess.run([name, "-c", code], env=environment, capture_output=True, text=True, cwd="/", check=False)
     return shown.stdout.strip() if shown.returncode == 0 else None
 
 
-needs_python310 = pytest.mark.skipif(python310() is None, reason="there is no python3.10 here: the syntax is checked")
+def found(version: str) -> str:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"there is no python{version} here: only the syntax is checked")
+    return python
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
@@ -83,13 +91,13 @@ def test_it_imports_from_the_wheel_as_it_is(tmp_path: Path) -> None:
     assert built.name in shown.stdout
 
 
-@needs_python310
-def test_it_imports_in_python_3_10_itself() -> None:
-    assert imports_alone(str(python310()), SOURCE.parent) == expected()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_imports_in_that_python_itself(version: str) -> None:
+    assert imports_alone(found(version), SOURCE.parent) == expected()
 
 
-@needs_python310
-def test_a_training_runs_in_python_3_10_itself(image: Image) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_training_runs_in_that_python_itself(image: Image, version: str) -> None:
     """No torch and no boto3: the wrapper, pip, and a Session of plain states."""
     script = """
         import sys
@@ -105,8 +113,8 @@ def test_a_training_runs_in_python_3_10_itself(image: Image) -> None:
     """
     changed = image.bundle({"train.py": script})
     image.environment["NIGHTSPOT_CHECKPOINT_INTERVAL_S"] = "0"
-    assert image.enter(changed, python=str(python310())).wait() == 0, image.err.read_text()
-    assert image.out.read_text() == "(3, 10) {'step': 3}\n"
+    assert image.enter(changed, python=found(version)).wait() == 0, image.err.read_text()
+    assert image.out.read_text() == f"({version.replace('.', ', ')}) {{'step': 3}}\n"
     assert sorted(path.name for path in (image.base / "checkpoints").glob("step-*")) == [
         "step-000000002",
         "step-000000003",
