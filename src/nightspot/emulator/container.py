@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,9 @@ TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the program's own
 # Where people keep what opens other doors.
 SECRET = (".aws", ".ssh", ".kube", ".docker", ".config/gcloud", ".azure", ".netrc", ".pypirc", ".git-credentials")
 SECRET_VARIABLES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+# A container that began before bubblewrap has tied it to our life would survive us. So it says that it is there, and waits for our word:
+# by then it is tied; and where we died before the word, it reads the end of the line, and ends.
+GATE = ("/bin/sh", "-c", 'printf . >&0 && read -r go && exec "$@" </dev/null', "sh")
 NAMESPACES = ("--unshare-pid", "--as-pid-1", "--unshare-uts", "--hostname", HOST)
 
 
@@ -103,7 +107,7 @@ class Container:
     """Start it once. It dies with the thread that started it, however that ends, and with it everything it started."""
 
     def __init__(self, sandbox: Sandbox, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._command = [*sandbox.words(), *command]
+        self._before, self._command = sandbox.words(), list(command)
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._first: Identity | None = None
@@ -113,13 +117,15 @@ class Container:
         bwrap = shutil.which("bwrap")
         if bwrap is None:
             raise EmulatorError(what_is_missing() or "bubblewrap vanished for a moment")
+        ours, theirs = socket.socketpair()
         output, output_end = os.pipe()
         news, news_end = os.pipe()
+        words = [bwrap, "--info-fd", str(news_end), *self._before[1:], *GATE, *self._command]
         try:
             self._process = subprocess.Popen(
-                [bwrap, "--info-fd", str(news_end), *self._command[1:]],
+                words,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
+                stdin=theirs.fileno(),
                 stdout=output_end,
                 stderr=output_end,
                 pass_fds=(news_end,),
@@ -129,11 +135,14 @@ class Container:
         except (OSError, subprocess.SubprocessError) as error:
             os.close(output)
             os.close(news)
+            ours.close()
             raise EmulatorError(f"the container cannot be started: {error}") from error
         finally:
             os.close(output_end)
             os.close(news_end)
+            theirs.close()
         self._first = _first_process(news)
+        _open_gate(ours)
         return output
 
     def exit_code(self) -> int | None:
@@ -168,6 +177,17 @@ class Container:
         if self._first is None:
             self._process.kill()
         self._process.wait()
+
+
+def _open_gate(gate: socket.socket) -> None:
+    """Let the program begin. Where the container ended before, its output tells why."""
+    with gate:
+        gate.settimeout(BEGIN_BUDGET_REAL_S)
+        try:
+            if gate.recv(1):
+                gate.sendall(b"go\n")
+        except OSError:
+            return
 
 
 def _first_process(news: int) -> Identity | None:

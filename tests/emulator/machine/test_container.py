@@ -79,7 +79,7 @@ def test_a_program_that_is_not_there_is_a_failure_that_is_told(tmp_path: Path) -
     with os.fdopen(made.start()) as pipe:
         assert "no-such-program" in pipe.read()
     wait_for(lambda: made.exit_code() is not None)
-    assert made.exit_code() == 1
+    assert made.exit_code() == 127
 
 
 def test_where_no_container_can_be_made_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -222,28 +223,46 @@ def test_nothing_outlives_the_container_not_even_a_daemon(stage: Stage, end: str
 EMULATOR = """
 import os, signal, sys
 from pathlib import Path
-from nightspot.emulator.clients import ACCESS_KEY, SECRET_KEY
 from nightspot.emulator.container import Container, Sandbox
 folder = Path(sys.argv[1])
 (folder / "ml").mkdir()
 sandbox = Sandbox(folder / "ml", folder / "own")
 sandbox.make()
-words = ["sh", "-c", "setsid sleep 600 & echo up; exec sleep 600", sys.argv[2]]
-Container(sandbox, words, {"PATH": os.environ["PATH"]}).start()
+words = ["sh", "-c", "setsid sleep 600 & echo up; exec sleep 600"]
+print("about to", flush=True)
+Container(sandbox, words, {"PATH": os.environ["PATH"], "MARK": sys.argv[2]}).start()
 print("started", flush=True)
 signal.pause()
 """
 
 
-def test_when_the_emulator_is_killed_its_containers_are(tmp_path: Path) -> None:
-    mark = f"mark-{os.getpid()}-{tmp_path.name}"
+def inherited(mark: str) -> list[int]:
+    """Whose environment has that mark: bubblewrap, and all in it."""
+    found = []
+    for pid in pids():
+        try:
+            if f"MARK={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("wait_s", [None, 0.0, 0.001, 0.002, 0.004, 0.006, 0.008, 0.010, 0.013, 0.016, 0.020, 0.030])
+def test_when_the_emulator_is_killed_its_containers_are(tmp_path: Path, wait_s: float | None) -> None:
+    """At any moment: also while bubblewrap is at work."""
+    mark = f"{os.getpid()}-{tmp_path.name}"
     words = [sys.executable, "-c", EMULATOR, str(tmp_path), mark]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as emulator:
         assert emulator.stdout is not None
-        assert emulator.stdout.readline() == "started\n"
-        assert len(bearers(mark)) > 1
+        assert emulator.stdout.readline() == "about to\n"
+        if wait_s is None:
+            assert emulator.stdout.readline() == "started\n"
+            wait_for(lambda: len(inherited(mark)) >= 3)
+        else:
+            time.sleep(wait_s)
         emulator.send_signal(signal.SIGKILL)
-    wait_for(lambda: bearers(mark) == [])
+    wait_for(lambda: inherited(mark) == [])
 
 
 def test_the_machine_around_it_can_be_read_not_written(stage: Stage) -> None:
