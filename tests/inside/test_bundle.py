@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from sagemaker.pytorch import PyTorch
 
 from nightspot.backends.aws import wheel
-from nightspot.backends.aws.bundle import travelling, unbundled, upload, why_not
+from nightspot.backends.aws.bundle import LAUNCHERS, travelling, unbundled, upload, why_not
 from nightspot.backends.aws.sourcedir import additions, repack
 from nightspot.errors import BackendError
 from tests.inside.image import BUCKET, CHECKPOINTS, CONTROL, RUN, SOURCE_KEY, TOKEN, packed, request, spec
@@ -230,3 +231,11 @@ def test_the_launcher_uses_the_toolkits_own_interpreter(tmp_path: Path) -> None:
     call = "import subprocess, sys; subprocess.run(['/bin/sh', 'nightspot_entry.sh', 'a b', '$c'])"
     shown = subprocess.run([sys.executable, "-c", call], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(shown.stdout) == [sys.executable, ["a b", "$c"]]
+
+
+def test_each_launcher_that_the_sdk_knows_is_refused() -> None:
+    named = {
+        getattr(PyTorch, name) for name in dir(PyTorch) if name.startswith("LAUNCH_") and name.endswith("ENV_NAME")
+    }
+    assert {"sagemaker_mpi_enabled", "sagemaker_torch_distributed_enabled"} <= named
+    assert named <= set(LAUNCHERS)

@@ -96,6 +96,14 @@ def test_it_imports_in_that_python_itself(version: str) -> None:
     assert imports_alone(found(version), SOURCE.parent) == expected()
 
 
+@pytest.mark.parametrize("version", ["3.8", "3.9"])
+def test_an_older_python_is_refused_in_words(image: Image, version: str) -> None:
+    changed = image.bundle({"train.py": "print('trained')"})
+    assert image.enter(changed, python=found(version)).wait() == 78
+    assert image.failure == f"nightspot's wrapper needs Python 3.10, this image has {version}: set wrapper = false"
+    assert image.out.read_bytes() + image.err.read_bytes() == b""
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_training_runs_in_that_python_itself(image: Image, version: str) -> None:
     """No torch and no boto3: the wrapper, pip, and a Session of plain states."""

@@ -102,7 +102,8 @@ class Channel:
                 self.look()
                 self.report()
             except Exception as error:  # a traceback would end up in the script's output
-                self._tally.warn(f"the control channel: {error!r}")
+                self._tally.warn(f"the control channel failed: {error!r}")
+                return
         self._farewell()
 
     def _farewell(self) -> None:

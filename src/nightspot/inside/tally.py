@@ -9,7 +9,7 @@ from typing import Any, Mapping
 
 READ_BYTES_MAX = 4 << 20
 LINE_BYTES_MAX = 1 << 20
-WARNINGS_KEPT, TEXT_CHARACTERS = 20, 500
+WARNINGS_KEPT, WARNINGS_MAX, TEXT_CHARACTERS = 20, 200, 500
 CHECKPOINT_FIELDS = ("name", "digest", "save_s", "size_bytes")
 URGENT = ("training", "done")
 
@@ -72,7 +72,9 @@ class Tally:
         return dict(self._said)
 
     def warn(self, message: str) -> None:
-        """Something the user should hear, numbered from 1; the last few are kept."""
+        """Something the user should hear, numbered from 1; the last few are kept. A script that warns without end is cut short."""
+        if self._warnings >= WARNINGS_MAX:
+            return
         self._warnings += 1
         self.changes += 1
         kept = self._said["warnings"][-(WARNINGS_KEPT - 1) :]

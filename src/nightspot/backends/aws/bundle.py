@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from typing import Any, Mapping
 
@@ -126,7 +127,9 @@ def upload(s3: Any, source_uri: str, program: str, prefix_uri: str) -> str:
     key = f"{prefix[1]}{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]}/sourcedir.tar.gz"
     if not _exists(s3, prefix[0], key):
         with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as made:
-            s3.download_fileobj(source[0], source[1], packed)
+            # The key names this very content: it must not be another by now.
+            body = s3.get_object(Bucket=source[0], Key=source[1], IfMatch=facts["ETag"])["Body"]
+            shutil.copyfileobj(body, packed, sourcedir.BLOCK_BYTES)
             packed.seek(0)
             sourcedir.repack(packed, made, ours)
             made.seek(0)
