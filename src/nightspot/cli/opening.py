@@ -9,6 +9,7 @@ from typing import Callable
 import nightspot
 from nightspot.cli import world as worlds
 from nightspot.cli.controller import Controller
+from nightspot.cli.emulation import attach
 from nightspot.cli.hearing import HeardJournal
 from nightspot.cli.home import Home
 from nightspot.cli.hooks import HookRunner
@@ -32,10 +33,20 @@ from nightspot.policy.make import make_policy
 
 
 def begin(
-    home: Home, journal: Journal, job_file: JobFile, plan: Plan, screen: Screen, choice: OnInterrupt
+    home: Home,
+    journal: Journal,
+    job_file: JobFile,
+    plan: Plan,
+    screen: Screen,
+    choice: OnInterrupt,
+    real_utc: float | None = None,
 ) -> Controller:
-    """Open a new Run. JobFileError where it could not be in time, or the surroundings do not allow it: then nothing is started."""
-    anchors = Anchors(plan.market_now_utc, time.time(), plan.job.time_scale, plan.start_utc)
+    """Open a new Run. JobFileError where it could not be in time, or the surroundings do not allow it: then nothing is started.
+
+    `real_utc`: when market time was what the plan says; None: now.
+    """
+    anchor_real_utc = time.time() if real_utc is None else real_utc
+    anchors = Anchors(plan.market_now_utc, anchor_real_utc, plan.job.time_scale, plan.start_utc)
     world = worlds.open_world(home, anchors)
     margin_s = world.settings.reaction_s
     job = taught(plan.job, journal)
@@ -58,7 +69,8 @@ def begin(
 
 
 def resume(home: Home, journal: Journal, state: RunState, screen: Screen, choice: OnInterrupt) -> Controller:
-    """Go on with a Run, by the Job that it began with."""
+    """Go on with a Run, by the Job that it began with; with the emulator that it began with, if that is where it was played."""
+    attach(home, state)
     anchors = Anchors(state.opened_utc, state.anchor_real_utc, state.job.time_scale, state.start_utc)
     world = worlds.open_world(home, anchors)
     heard = HeardJournal(journal, screen.hear, screen.recall)

@@ -62,10 +62,13 @@ def allowed(document: Mapping[str, Any], action: str, resource: str, **context: 
 
 
 def _holds(condition: Mapping[str, Any], context: Mapping[str, str]) -> bool:
-    for tests in condition.values():
+    for operator, tests in condition.items():
         for key, wanted in tests.items():
             patterns = [wanted] if isinstance(wanted, str) else wanted
-            if not any(fnmatchcase(context.get(key.partition(":")[2], ""), pattern) for pattern in patterns):
+            value = context.get(key.partition(":")[2])
+            if value is None and operator.endswith("IfExists"):
+                continue
+            if value is None or not any(fnmatchcase(value, pattern) for pattern in patterns):
                 return False
     return True
 
@@ -175,6 +178,12 @@ def test_buckets_are_open_under_the_job_s_own_prefixes_only() -> None:
     ]:
         assert not allowed(document, f"s3:{action}", f"{of}/{key}")
     assert not allowed(document, "s3:ListBucket", of, prefix="")
+    assert allowed(document, "s3:ListBucket", of), "else an object that is not there yet looks forbidden"
+    elsewhere = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://lake/clicks"}}
+    template = request(InputDataConfig=[{"ChannelName": "a", "DataSource": elsewhere}])
+    document = policy(job(pool(template=template)), "job.toml")
+    assert allowed(document, "s3:ListBucket", "arn:aws:s3:::lake", prefix="clicks")
+    assert not allowed(document, "s3:ListBucket", "arn:aws:s3:::lake")
 
 
 def test_read_only_can_change_nothing() -> None:

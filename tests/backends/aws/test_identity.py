@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError, NoR
 
 from nightspot.backends.aws.doctor import findings
 from nightspot.backends.aws.identity import credentials, region, role
+from nightspot.backends.aws.simulate import Asking, denied
 from nightspot.night.ports import Finding, Kind
 from tests.backends.aws.answers import ACCOUNT, ME, ROLE, Answers, job, pool, request
 from tests.backends.aws.conftest import TRUST
@@ -105,7 +106,7 @@ def test_the_region_is_said_and_one_that_nobody_set_is_fatal(far: Answers) -> No
 
 def test_a_role_that_can_be_passed_and_write_is_fine(far: Answers) -> None:
     far.by_operation |= {"GetRole": described(), "SimulatePrincipalPolicy": simulated()}
-    assert [one.kind for one in found(far, role)] == [Kind.FINE] * 4
+    assert [one.kind for one in found(far, role)] == [Kind.FINE] * 6
     asked = [dict(params) for _, name, params in far.calls if name == "SimulatePrincipalPolicy"]
     assert asked[0]["ActionNames"] == ["iam:PassRole"]
     assert asked[0]["ContextEntries"][0]["ContextKeyValues"] == ["sagemaker.amazonaws.com"]
@@ -118,14 +119,22 @@ def test_a_role_that_can_be_passed_and_write_is_fine(far: Answers) -> None:
     [
         ("PassRole", True, "may not pass the role trainer"),
         ("StopTrainingJob", True, "may not call sagemaker:StopTrainingJob"),
-        ("PutObject", False, "the role trainer may not s3:PutObject"),
+        ("GetObject", False, "the role trainer may not s3:GetObject on the data (s3://nights/data)"),
     ],
 )
 def test_what_iam_would_deny_is_found(far: Answers, action: str, fatal: bool, said: str) -> None:
     far.by_operation |= {"GetRole": described(), "SimulatePrincipalPolicy": simulated(**{action: "implicitDeny"})}
-    (bad,) = [one for one in found(far, role) if one.kind is Kind.WRONG]
-    assert said in bad.what
-    assert bad.fatal == fatal
+    bad = [one for one in found(far, role) if one.kind is Kind.WRONG]
+    assert said in bad[-1].what
+    assert bad[-1].fatal == fatal
+
+
+def test_what_is_denied_on_one_of_several_places_is_denied(far: Answers) -> None:
+    results = [{"EvalActionName": "s3:GetObject", "EvalDecision": one} for one in ("allowed", "explicitDeny")]
+    far.by_operation["SimulatePrincipalPolicy"] = {"EvaluationResults": results}
+    asking = Asking(("s3:GetObject",), ("arn:aws:s3:::a/*", "arn:aws:s3:::b/*"))
+    assert denied(far("iam", ""), ROLE, asking) == ["s3:GetObject"]
+    assert denied(far("iam", ""), f"arn:aws:iam::{ACCOUNT}:root", asking) == []
 
 
 def test_a_session_of_a_role_has_the_policies_of_that_role(far: Answers) -> None:
@@ -137,7 +146,7 @@ def test_a_session_of_a_role_has_the_policies_of_that_role(far: Answers) -> None
 
 def test_where_iam_may_not_be_asked_it_is_said_and_nothing_guessed(far: Answers) -> None:
     said = found(far, role)
-    assert [one.kind for one in said] == [Kind.UNCHECKED] * 4
+    assert [one.kind for one in said] == [Kind.UNCHECKED] * 6
     assert all("may not call" in one.what for one in said)
 
 

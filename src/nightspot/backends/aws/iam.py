@@ -115,7 +115,8 @@ def _buckets(scope: _Scope, *, read_only: bool) -> Iterator[Statement]:
     yield _allow(
         "Read", ("s3:GetObject",), _objects(scope, [*checkpoints, *outputs]) + _keys(scope, [*whole, *published])
     )
-    yield from _listings(scope, [*checkpoints, *outputs, *data, *whole, *published])
+    read = [*checkpoints, *outputs, *whole, *published]
+    yield from _listings(scope, [*read, *data], {place.bucket for place in read})
     names = [place.bucket for place in [*checkpoints, *outputs]]
     looked_at = ("s3:GetBucketLocation", "s3:GetLifecycleConfiguration", "s3:GetEncryptionConfiguration")
     yield _allow("LookAtBuckets", looked_at, [f"arn:{scope.partition}:s3:::{name}" for name in dict.fromkeys(names)])
@@ -124,11 +125,16 @@ def _buckets(scope: _Scope, *, read_only: bool) -> Iterator[Statement]:
         yield _allow("UseTheKeys", ("kms:Decrypt", *(() if read_only else ("kms:GenerateDataKey",))), keys)
 
 
-def _listings(scope: _Scope, places: list[Place]) -> Iterator[Statement]:
-    """One for each bucket: a listing is allowed by its prefix. Without it, what is missing looks like what is forbidden."""
+def _listings(scope: _Scope, places: list[Place], read: set[str]) -> Iterator[Statement]:
+    """One for each bucket: a listing is allowed by its prefix.
+
+    In `read` buckets the condition must let pass what has no prefix: S3 says "there is no such object", and not "forbidden", only to
+    those who may list the bucket, and asks for that without one.
+    """
     for number, bucket in enumerate(dict.fromkeys(place.bucket for place in places), 1):
         prefixes = [f"{place.key.rstrip('/')}*" for place in places if place.bucket == bucket]
-        condition = {"StringLike": {"s3:prefix": list(dict.fromkeys(prefixes))}}
+        operator = "StringLikeIfExists" if bucket in read else "StringLike"
+        condition = {operator: {"s3:prefix": list(dict.fromkeys(prefixes))}}
         yield _allow(f"List{number}", ("s3:ListBucket",), [f"arn:{scope.partition}:s3:::{bucket}"], condition)
 
 

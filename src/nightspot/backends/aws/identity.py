@@ -7,7 +7,7 @@ from typing import Any, Iterator, Mapping
 
 from botocore.exceptions import NoRegionError
 
-from nightspot.backends.aws.asked import Asked
+from nightspot.backends.aws.asked import Asked, Place
 from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
 from nightspot.backends.aws.names import SERVICE, Role
 from nightspot.backends.aws.simulate import Asking, denied, principal
@@ -29,6 +29,9 @@ LOG_IN = "Log in again, or set credentials where boto3 looks for them (a profile
 ACTIONS = tuple(
     f"sagemaker:{name}" for name in ("CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob", "AddTags")
 )
+
+
+VERBS = {"s3:GetObject": "read", "s3:PutObject": "write"}
 
 
 def credentials(case: Case) -> Iterator[Finding]:
@@ -78,7 +81,7 @@ def _default_region(case: Case) -> str:
 
 
 def role(case: Case) -> Iterator[Finding]:
-    """For each role: is it there, may SageMaker take it, may we pass it, may it write checkpoints."""
+    """For each role: is it there, may SageMaker take it, may we pass it, may it read and write what it must."""
     for arn in dict.fromkeys(one.role for one in case.asked):
         asked = next(one for one in case.asked if one.role == arn)
         found = Role.of(arn)
@@ -106,7 +109,7 @@ def _of_role(case: Case, asked: Asked, role_: Role) -> Iterator[Finding]:
         return
     yield _pass(client, me["Arn"], role_)
     yield _controller(client, me["Arn"], case, asked)
-    yield _checkpoints(client, role_, asked)
+    yield from _objects(client, role_, asked)
 
 
 def _trust(client: Any, role_: Role) -> Finding:
@@ -166,19 +169,27 @@ def _controller(client: Any, caller: str, case: Case, asked: Asked) -> Finding:
     return fine(f"these credentials may create, see and stop trainings called {case.job.name}-*")
 
 
-def _checkpoints(client: Any, role_: Role, asked: Asked) -> Finding:
-    """It is the role, not we, that writes checkpoints. Rules of the bucket itself are not weighed."""
-    place = asked.checkpoints
-    if place is None:
-        return unchecked(f"whether the role {role_.name} can write checkpoints cannot be told: no bucket is named")
-    objects = (f"arn:{role_.partition}:s3:::{place.bucket}/{place.folder}doctor",)
+def _objects(client: Any, role_: Role, asked: Asked) -> Iterator[Finding]:
+    """It is the role, not we, that reads data and writes checkpoints and the model. Rules of the buckets themselves are not weighed."""
+    data = [channel.place for channel in asked.channels if channel.place is not None]
+    for what, actions, places in (
+        ("checkpoints", ("s3:GetObject", "s3:PutObject"), [asked.checkpoints]),
+        ("the model", ("s3:PutObject",), [asked.output]),
+        ("the data", ("s3:GetObject",), data),
+    ):
+        named = [place for place in places if place is not None]
+        if named:
+            yield _may(client, role_, f"{what} ({', '.join(dict.fromkeys(map(str, named)))})", actions, named)
+
+
+def _may(client: Any, role_: Role, what: str, actions: tuple[str, ...], places: list[Place]) -> Finding:
+    objects = [f"arn:{role_.partition}:s3:::{place.bucket}/{place.folder}doctor" for place in places]
+    verb = " and ".join(VERBS[action] for action in actions)
     try:
-        refused = denied(client, role_.arn, Asking(("s3:GetObject", "s3:PutObject"), objects))
+        refused = denied(client, role_.arn, Asking(actions, tuple(dict.fromkeys(objects))))
     except ERRORS as error:
-        return unchecked(
-            f"whether the role {role_.name} can write checkpoints to {place} cannot be seen: {reason(error)}"
-        )
+        return unchecked(f"whether the role {role_.name} can {verb} {what} cannot be seen: {reason(error)}")
     if refused:
-        remedy = "Allow it in the role's policy: without it every checkpoint is lost, and SageMaker does not say so."
-        return Finding(f"the role {role_.name} may not {', '.join(refused)} under {place}", remedy)
-    return fine(f"the role {role_.name} can read and write under {place}")
+        remedy = "Allow it in the role's policy, unless the bucket's own does: SageMaker finds out when the instance is paid for."
+        return Finding(f"the role {role_.name} may not {', '.join(refused)} on {what}", remedy)
+    return fine(f"the role {role_.name} can {verb} {what}")

@@ -35,7 +35,7 @@ def principal(client: Any, caller: str) -> str:
 
 
 def denied(client: Any, source: str, asking: Asking) -> list[str]:
-    """The actions that `source` may not do. boto3's errors where IAM does not say. The root user may do everything."""
+    """The actions that `source` may not do to some of the resources: none for the root user. boto3's errors where IAM does not say."""
     if source.endswith(":root"):
         return []
     entries = [
@@ -49,5 +49,5 @@ def denied(client: Any, source: str, asking: Asking) -> list[str]:
         ContextEntries=entries,
     )
     results = answer["EvaluationResults"]
-    allowed = {one["EvalActionName"] for one in results if one["EvalDecision"] == "allowed"}
-    return [action for action in asking.actions if action not in allowed]
+    decisions = [(one["EvalActionName"], one["EvalDecision"]) for one in results]
+    return [action for action in asking.actions if {d for name, d in decisions if name == action} != {"allowed"}]
