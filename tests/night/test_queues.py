@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nightspot.market.trace import NEVER
 from nightspot.model.attempt import AttemptOutcome, Phase, RunOutcome
-from nightspot.model.events import Limit, LimitHit, PhaseChanged
+from nightspot.model.events import DecisionChanged, Limit, LimitHit, PhaseChanged
 from nightspot.model.facts import facts_of
 from nightspot.policy.base import Policy
 from nightspot.policy.baselines import Greedy, Reserve, SpotOnly, TimedFallback, UniformProgress
@@ -48,6 +48,12 @@ def test_a_second_type_is_tried_when_the_first_never_comes() -> None:
     ]
     asked = state.attempts[1].requested_utc
     assert 900.0 <= asked <= 900.0 + 120.0 + 2 * 60.0
+
+
+def test_the_turn_passes_on_in_one_decision() -> None:
+    night, _ = queued({"first": NEVER, "second": trace()}, pools=TWO_TYPES).night(guarded(Greedy()))
+    decided = [r.event.wants for r in night.journal.read("night-1") if isinstance(r.event, DecisionChanged)]
+    assert [wants[0].pool_id for wants in decided] == ["first", "second"]
 
 
 def test_no_type_starves_while_others_are_asked_again_and_again() -> None:

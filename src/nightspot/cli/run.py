@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Iterator, Optional
 
 import typer
 
+from nightspot.cli import emulation
 from nightspot.cli.choose import Choice, choose, nights_of
 from nightspot.cli.controller import Controller
 from nightspot.cli.home import Home
@@ -24,7 +25,7 @@ from nightspot.errors import NightspotError
 from nightspot.jobfile import JobFile, load_job, plan_night
 from nightspot.jobfile.plan import PlannedNight as Plan
 from nightspot.model.facts import RunFacts, facts_of
-from nightspot.model.state import RunState
+from nightspot.model.state import RunState, replay
 from nightspot.night.journal import Journal
 from nightspot.report.text import summary
 
@@ -38,6 +39,7 @@ class Wishes:
     json: bool = False
     plain: bool = False
     on_interrupt: OnInterrupt | None = None
+    emulate: bool = False
 
     @property
     def choice(self) -> OnInterrupt:
@@ -58,6 +60,9 @@ def run(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Play the night again, as a new run.")] = False,
+    emulate: Annotated[
+        bool, typer.Option("--emulate", help="Play a SageMaker night on this machine, on an emulator; kept apart.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end; lines go to stderr.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines on a terminal, too.")] = False,
     on_interrupt: Annotated[
@@ -73,8 +78,12 @@ def run(
     Example: nightspot run nightspot.toml --set deadline.at=07:30
     """
     shell = shell_of(context)
-    wishes = Wishes(json, plain, on_interrupt)
+    wishes = Wishes(json, plain, on_interrupt, emulate)
     job_file = load_job(file, set_ or ())
+    if emulate:
+        emulation.check_emulated(job_file)
+        shell = replace(shell, home=emulation.emulated_home(shell.home))
+        shell.say(f"an emulated night: it is kept apart, in {shell.home.path}; `--home` shows it to the other commands")
     journal = shell.home.open_journal()
     choice = _choose(shell.home, journal, job_file, fresh=fresh)
     _settle(shell, journal, choice)
@@ -106,11 +115,33 @@ def _play(shell: Shell, journal: Journal, job_file: JobFile, choice: Choice, wis
     run_id = state.run_id if state is not None else choice.plan.run_id
     with controlling(shell.home, run_id):
         screen = _screen(shell, wishes)
-        if state is None:
-            controller = begin(shell.home, journal, job_file, choice.plan, screen, wishes.choice)
-        else:
-            controller = _again(shell, journal, state, screen, wishes)
-        return _until_the_end(shell, controller, screen, wishes)
+        try:
+            controller = _controller(shell, journal, job_file, choice, screen, wishes)
+            code = _until_the_end(shell, controller, screen, wishes)
+        except BaseException:
+            _take_down(shell.home, journal, run_id, wishes)
+            raise
+        _take_down(shell.home, journal, run_id, wishes)
+        return code
+
+
+def _controller(
+    shell: Shell, journal: Journal, job_file: JobFile, choice: Choice, screen: Screen, wishes: Wishes
+) -> Controller:
+    state = choice.resume or choice.closed
+    if state is not None:
+        return _again(shell, journal, state, screen, wishes)
+    real_utc = emulation.start(shell.home, job_file, choice.plan) if wishes.emulate else None
+    return begin(shell.home, journal, job_file, choice.plan, screen, wishes.choice, real_utc)
+
+
+def _take_down(home: Home, journal: Journal, run_id: str, wishes: Wishes) -> None:
+    """The emulator goes with the night; a night that was left goes on, and so does its emulator."""
+    if not wishes.emulate:
+        return
+    events = [record.event for record in journal.read(run_id)]
+    if not events or replay(events).outcome is not None:
+        emulation.end(home, run_id)
 
 
 def _again(shell: Shell, journal: Journal, state: RunState, screen: Screen, wishes: Wishes) -> Controller:

@@ -6,6 +6,7 @@ from typing import Optional
 
 from pydantic import Field, model_validator
 
+from nightspot.jobfile.emulatortable import EmulatorTable
 from nightspot.jobfile.fields import Command, Environment, Name, Text, nearest, wrong
 from nightspot.jobfile.kinds import check_kinds, check_local_time
 from nightspot.jobfile.pooltable import PoolTable
@@ -63,6 +64,9 @@ class Document(Table):
     )
     sagemaker: Optional[SageMakerTable] = Field(
         default=None, description="Training jobs on Amazon SageMaker.", examples=[{"template": "request.json"}]
+    )
+    emulator: Optional[EmulatorTable] = Field(
+        default=None, description="For `nightspot run --emulate`.", examples=[{"source": "."}]
     )
     checkpoint: CheckpointTable = Field(
         default_factory=CheckpointTable, description="Checkpoints.", examples=[{"interval": "15min"}]

@@ -82,7 +82,7 @@ def _offers(night: Night, now_utc: float) -> Mapping[str, Offer]:
     for pool_id, refused_utc in state.refused_utc.items():
         if now_utc < retry_utc(night, pool_id):
             offers[pool_id] = Offer(pool_id, Sight.DOWN, refused_utc)
-        elif pool_id not in offers:
+        elif pool_id not in offers or offers[pool_id].seen is Sight.UNKNOWN:
             offers[pool_id] = Offer(pool_id, Sight.UNKNOWN, refused_utc)
     return offers
 

@@ -47,7 +47,10 @@ def spot_choice(observation: Observation) -> Pool | None:
     seen = [p for p in observation.pools if p.market is Market.SPOT and observation.seen(p.id) is Sight.UP]
     if seen:
         return min(seen, key=cost_rate)
-    return _next_to_ask(observation) if not on_on_demand(observation) else None
+    if on_on_demand(observation):
+        return None
+    leaving = held.pool_id if held is not None else ""  # its turn is over, and the refusal not recorded yet
+    return _next_to_ask(observation, leaving) or _next_to_ask(observation)
 
 
 def _queued_choice(observation: Observation, held: Holding) -> Pool | None:

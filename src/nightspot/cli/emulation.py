@@ -1,0 +1,159 @@
+"""`nightspot run --emulate`: a SageMaker of this machine beside the controller, for one night.
+
+Emulated nights live in a home of their own, HOME/emulated: they must neither be taken for tonight's run nor teach it anything. The emulator
+outlives a controller that is killed, so that its training does, too; the next controller of that Run finds it by `endpoint.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping
+
+from nightspot.cli.home import Home
+from nightspot.emulator.clients import REGION, environment
+from nightspot.emulator.errors import EmulatorError
+from nightspot.emulator.launch import launch
+from nightspot.emulator.seed import furnish
+from nightspot.errors import JobFileError
+from nightspot.jobfile import JobFile
+from nightspot.jobfile.emulatortable import ALL_SPOT, EmulatorTable
+from nightspot.jobfile.plan import PlannedNight
+from nightspot.model.job import Job
+from nightspot.model.state import RunState
+from nightspot.process.files import read_json, write_whole
+from nightspot.process.identity import identify
+from nightspot.process.loss import identity_in
+
+EMULATED, ENDPOINT = "emulated", "endpoint.json"
+# Real seconds from now until market time begins, so that the emulator is there when it does.
+AHEAD_REAL_S = 8.0
+STOP_REAL_S, LOOK_REAL_S = 60.0, 0.05
+IDLE_EXIT = "10min"
+DEFAULT_MARKET = "generator:7"
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Market time was `market_utc` at the real time `real_utc`."""
+
+    market_utc: float
+    real_utc: float
+    time_scale: float
+
+
+def emulated_home(home: Home) -> Home:
+    """The home of emulated nights."""
+    return Home(home.path / EMULATED)
+
+
+def check_emulated(job_file: JobFile) -> None:
+    """JobFileError where there is nothing to emulate."""
+    if job_file.document.sagemaker is None:
+        remedy = "Leave --emulate out: local pools play on this machine anyway."
+        raise JobFileError(
+            job_file.file, "sagemaker", None, "--emulate plays a job whose pools are on SageMaker", remedy
+        )
+
+
+def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:
+    """The emulator of a new night, furnished. Returns the real time of its anchor: the night begins then. EmulatorError if it cannot be."""
+    scaled = plan.job.time_scale != 1
+    real_utc = time.time() + (AHEAD_REAL_S if scaled else 0.0)
+    anchor = Anchor(plan.market_now_utc if scaled else real_utc, real_utc, plan.job.time_scale)
+    folder = folder_of(home, plan.run_id)
+    try:
+        url = _launched(folder, plan.job, anchor, words(job_file))
+        _furnish(url, job_file, plan.job)
+    except BaseException:
+        end(home, plan.run_id)
+        raise
+    time.sleep(max(0.0, real_utc - time.time()))
+    return real_utc
+
+
+def attach(home: Home, state: RunState, job_file: JobFile | None = None) -> None:
+    """Where that Run was emulated: talk to its emulator, started again where it is gone. Otherwise nothing."""
+    folder = folder_of(home, state.run_id)
+    if not folder.exists() or state.outcome is not None:
+        return
+    known = read_json(folder / ENDPOINT)
+    identity = identity_in(known)
+    if known is not None and identity is not None and identity.alive():
+        _talk_to(str(known["url"]), state.job)
+        return
+    anchor = Anchor(state.opened_utc, state.anchor_real_utc, state.job.time_scale)
+    _launched(folder, state.job, anchor, known["words"] if known else words(job_file))
+
+
+def end(home: Home, run_id: str) -> None:
+    """Take it down. What it kept stays, for whoever wants to look."""
+    identity = identity_in(read_json(folder_of(home, run_id) / ENDPOINT))
+    if identity is None:
+        return
+    identity.send(signal.SIGTERM)
+    until_s = time.monotonic() + STOP_REAL_S
+    while identity.alive() and time.monotonic() < until_s:
+        time.sleep(LOOK_REAL_S)
+    identity.send(signal.SIGKILL)
+
+
+def folder_of(home: Home, run_id: str) -> Path:
+    """Its state."""
+    return home.path / "runs" / f"{run_id}.emulator"
+
+
+def words(job_file: JobFile | None) -> list[str]:
+    """The options of `nightspot emulate`, as the job file has them; its traces count from its folder."""
+    table = (job_file.document.emulator if job_file is not None else None) or EmulatorTable()
+    base = job_file.base if job_file is not None else Path()
+    market = {ALL_SPOT: DEFAULT_MARKET, **table.market}
+    given = [_market(name, spec, base) for name, spec in market.items()]
+    return [word for spec in given for word in ("--market", spec)] + list(table.options)
+
+
+def _market(name: str, spec: str, base: Path) -> str:
+    known = spec in ("always", "never") or spec.startswith("generator:")
+    spec = spec if known else str(base / Path(spec).expanduser())
+    return spec if name == ALL_SPOT else f"{name}={spec}"
+
+
+def _launched(folder: Path, job: Job, anchor: Anchor, options: list[str]) -> str:
+    clock = ["--anchor-market-utc", repr(anchor.market_utc), "--anchor-real-utc", repr(anchor.real_utc)]
+    clock += ["--time-scale", repr(anchor.time_scale), "--idle-exit", IDLE_EXIT]
+    launched = launch(folder, [*clock, *options], owned=False)
+    identity = identify(launched.pid)
+    if identity is None:
+        raise EmulatorError(f"the emulator ended at once; see {launched.log}")
+    document = {**identity.as_json(), "url": launched.endpoint_url, "words": options}
+    write_whole(folder / ENDPOINT, document)
+    _talk_to(launched.endpoint_url, job)
+    return launched.endpoint_url
+
+
+def _talk_to(url: str, job: Job) -> None:
+    """From here on, every AWS client of this process talks to it, and nobody's own credentials are used."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment(url, region_of(job)))
+
+
+def region_of(job: Job) -> str:
+    """The first that a Pool names."""
+    named = [str(pool.options.get("region") or "") for pool in job.pools]
+    return next((region for region in named if region), REGION)
+
+
+def _furnish(url: str, job_file: JobFile, job: Job) -> None:
+    table = job_file.document.emulator or EmulatorTable()
+    options: Mapping[str, object] = job.pools[0].options
+    request = options["request"]
+    if not isinstance(request, Mapping):
+        raise EmulatorError("the job has no request")
+    source = job_file.base / Path(table.source).expanduser() if table.source is not None else None
+    data = {name: job_file.base / Path(path).expanduser() for name, path in table.data.items()}
+    more = [str(options[key]) for key in ("checkpoints", "output") if str(options.get(key) or "").startswith("s3://")]
+    furnish(url, region_of(job), request, more, source, data)
