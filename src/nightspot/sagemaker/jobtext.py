@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Iterator
 
@@ -9,18 +10,22 @@ from nightspot.jobfile.durations import format_duration
 from nightspot.jobfile.tomltext import show
 from nightspot.sagemaker.onboarding import AT_HOUR, Measured, Onboarded
 
-WIDTH = 110
+WIDTH, COLUMN = 110, 38
+# A key with its value, three spaces, a comment; the key may be one that is commented out.
+BEHIND = re.compile(r"((?:# )?[a-z_\[].*?)\s{3,}# (.*)")
 REQUEST_FILE = "request.json"
 TEMPLATE = """\
-# Written by `nightspot init --from-training-job {source}`. Every key is explained in docs/job-file.md,
-# the way from here to the first night in docs/sagemaker.md. Keys behind a # are set to their default, or are examples.
+# Written by `nightspot init --from-training-job {source}`.
+# Every key is explained in docs/job-file.md, the way from here to the first night in docs/sagemaker.md.
+# Keys behind a # are set to their default, or are examples.
 {warnings}
 name = {name}
 policy = "reserve"
 # artifact = {{ path = "model.pt", publish = "s3://bucket/models/{{night}}/model.pt" }}   # a file of the model's archive
 
 [sagemaker]
-template = "{request}"             # how the job was asked for: image, script, hyperparameters, channels, role
+# How the job was asked for: image, script, hyperparameters, channels, role.{limits}
+template = "{request}"
 region = {region}
 {checkpoints}
 {progress}
@@ -75,6 +80,10 @@ failures = 3                          # failed attempts in a row without a new c
 
 def job_text(job: Onboarded) -> str:
     """The text of the `nightspot.toml`. It loads, beside its request."""
+    return aligned(_filled(job))
+
+
+def _filled(job: Onboarded) -> str:
     start = (AT_HOUR - job.window_h) % 24
     return TEMPLATE.format(
         source=job.source,
@@ -82,6 +91,7 @@ def job_text(job: Onboarded) -> str:
         name=show(job.name),
         request=REQUEST_FILE,
         region=show(job.region),
+        limits=_limits(job),
         checkpoints="\n".join(_checkpoints(job)),
         progress=_progress(job),
         wrapper=show(job.wrapper),
@@ -97,6 +107,23 @@ def job_text(job: Onboarded) -> str:
         bounds=_bounds(job.lead["on-demand"]),
         pattern=f"pattern = {show(job.saving.pattern)}" if job.saving.pattern else '# pattern = "ckpt-*.pt"',
     )
+
+
+def aligned(text: str) -> str:
+    """The comments behind keys in one column, where the line has room for it."""
+    return "\n".join([_aligned(line) for line in text.split("\n")])
+
+
+def _aligned(line: str) -> str:
+    found = BEHIND.fullmatch(line)
+    return f"{found[1]:<{COLUMN - 2}}  # {found[2]}" if found else line
+
+
+def _limits(job: Onboarded) -> str:
+    if not job.limits:
+        return ""
+    told = ", ".join(f"{key} {value}" for key, value in job.limits.items())
+    return f"\n# Its limits then ({told})\n# are left out: nightspot sets them by the deadline."
 
 
 def _comments(job: Onboarded) -> Iterator[str]:
@@ -116,7 +143,7 @@ def _progress(job: Onboarded) -> str:
     told = {
         "manifests": "our library's manifests, which lie there already",
         "files": "the number in the names of the script's own files, see [checkpoint]",
-        "none": 'nothing tells; "manifests" with our library, "files" with checkpoint.pattern, "metric" with progress_metric',
+        "none": 'nothing tells; or "manifests" (our library), "files" (by checkpoint.pattern), "metric"',
     }
     return f"progress = {show(job.saving.progress)}   # {told[job.saving.progress]}"
 

@@ -13,6 +13,7 @@ STAMPS = (
     re.compile(r"-\d{8}T\d{4,6}Z(-\d+)?-[0-9a-f]{8}-\d{3,}$"),
     re.compile(r"-\d+$"),
 )
+ATTEMPT_OF_OURS = re.compile(r"(.+-\d{8}T\d{4,6}Z(?:-\d+)?)-[0-9a-f]{8}-\d{3,}")
 EPOCHS = ("epochs", "num_epochs", "num-epochs", "max_epochs", "max-epochs", "num_train_epochs", "n_epochs")
 # Of fewer jobs the longest counts, and a fifth more: nobody knows yet how far they scatter.
 ENOUGH, MARGIN = 5, 1.2
@@ -32,6 +33,12 @@ def base_name(name: str) -> str:
         if stamp.search(name):
             return stamp.sub("", name)
     return name
+
+
+def run_of(name: str) -> str | None:
+    """The run that a job of nightspot's own was an attempt of."""
+    found = ATTEMPT_OF_OURS.fullmatch(name)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ from nightspot.jobfile.fields import slugged
 from nightspot.jobfile.kinds import LONGEST_NAME
 from nightspot.jobfile.sagemakerpools import USUAL
 from nightspot.sagemaker.describing import request_of
-from nightspot.sagemaker.measures import PastJob, base_name, epochs_of, high, in_words, past_job, spot_share, work_s
+from nightspot.sagemaker.measures import (
+    PastJob,
+    base_name,
+    epochs_of,
+    high,
+    in_words,
+    past_job,
+    run_of,
+    spot_share,
+    work_s,
+)
 from nightspot.sagemaker.pastjobs import Heard
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
@@ -61,6 +71,7 @@ class Onboarded:
     share: tuple[float, int] | None
     price_usd_per_hour: float | None
     price_source: str
+    limits: Mapping[str, int]
     warnings: tuple[str, ...]
 
 
@@ -90,6 +101,7 @@ def onboard(heard: Heard) -> Onboarded:
         share=spot_share(jobs),
         price_usd_per_hour=heard.price_usd_per_hour,
         price_source=heard.price_source,
+        limits=dict(heard.job.get("StoppingCondition") or {}),
         warnings=tuple(_warnings(heard, job, jobs, saving, why_not(request))),
     )
 
@@ -125,7 +137,7 @@ def _checkpoints(described: Mapping[str, Any], name: str) -> str:
     given = str((described.get("CheckpointConfig") or {}).get("S3Uri") or "").rstrip("/")
     base, _, last = given.rpartition("/")
     if given:  # an attempt of ours had a folder of its run's own
-        return base if last and name.startswith(f"{last}-") and base_name(name) != name else given
+        return base if last == run_of(name) else given
     bucket = "/".join(str(described["OutputDataConfig"]["S3OutputPath"]).split("/")[:3])
     return f"{bucket}/nightspot-checkpoints/{slugged(base_name(name))[:LONGEST_NAME].strip('-') or 'training'}"
 
@@ -173,10 +185,6 @@ def _warnings(heard: Heard, job: PastJob, jobs: Sequence[PastJob], saving: Savin
         said.append("None of these jobs was completed: correct `work` before the first night.")
     elif sum(j.completed for j in jobs) == 1:
         said.append("`work` is measured on a single job: look at it.")
-    limits = heard.job.get("StoppingCondition") or {}
-    if limits:
-        told = ", ".join(f"{key} {value}" for key, value in limits.items())
-        said.append(f"The job's own limits ({told}) are left out of the request: nightspot sets them by the deadline.")
     need_s = high(work_s(jobs, job.epochs)) or 0.0
     if need_s > LONGEST_WINDOW_H * HOUR_S / ROOM:
         said.append(
