@@ -15,7 +15,10 @@ from nightspot.emulator.settings import Settings
 
 @dataclass
 class FakeMachine:
-    """`run_real_s` (default: for ever), `exit_code`, `ignores_sigterm` and `bad_data` are hyperparameters; `did` is all that was called."""
+    """`did` is all that was called. What it does is told by hyperparameters:
+
+    `run_real_s` (of each incarnation; default: for ever), `exit_code`, `ignores_sigterm`, `code_on_sigterm` and `bad_data`.
+    """
 
     record: JobRecord
     did: list[str] = field(default_factory=list)
@@ -32,7 +35,8 @@ class FakeMachine:
 
     def start(self) -> None:
         self.did.append("start")
-        self.until_s = time.monotonic() + float(self.told("run_real_s", "inf"))
+        spans = self.told("run_real_s", "inf").split(",")
+        self.until_s = time.monotonic() + float(spans[min(self.record.incarnation, len(spans)) - 1])
 
     def exit_code(self) -> int | None:
         if self.code is None and time.monotonic() >= self.until_s:
@@ -42,7 +46,7 @@ class FakeMachine:
     def terminate(self) -> None:
         self.did.append("terminate")
         if not self.told("ignores_sigterm"):
-            self.code = 143
+            self.code = int(self.told("code_on_sigterm", "143"))
 
     def kill(self) -> None:
         self.did.append("kill")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -26,9 +26,13 @@ class Stage:
     emulator: Emulator
     endpoint_url: str
     fleet: FakeFleet
+    clients: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def client(self, service: str = "sagemaker", region: str = "us-east-1") -> Any:
-        return client(service, self.endpoint_url, region)
+        """One of each: a client's exceptions are its own."""
+        if (service, region) not in self.clients:
+            self.clients[service, region] = client(service, self.endpoint_url, region)
+        return self.clients[service, region]
 
     def create(self, name: str, **changes: Any) -> str:
         return str(self.client().create_training_job(**request(name, **changes))["TrainingJobArn"])
@@ -76,8 +80,16 @@ def stage(state: Path, **changes: Any) -> Iterator[Stage]:
     """By default a real second is a market minute, and launching takes a moment."""
     settings = Settings(**{"state": state, "time_scale": 60.0, "delays": QUICK, **changes})
     folder, fleet = StateFolder(state), FakeFleet()
+    forget_moto()
     with folder.owned(), running(settings, folder, fleet.maker_of) as (emulator, endpoint_url):
         yield Stage(emulator, endpoint_url, fleet)
+
+
+def forget_moto() -> None:
+    """moto keeps all it has in the process: another emulator in it begins with nothing."""
+    from moto.moto_api._internal.models import moto_api_backend
+
+    moto_api_backend.reset()
 
 
 def statuses(job: dict[str, Any]) -> list[str]:

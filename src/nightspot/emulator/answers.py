@@ -34,6 +34,7 @@ def description(record: JobRecord, settings: Settings) -> dict[str, Any]:
         **_completed_request(record),
         **_times(record, settings),
         "TrainingStartTime": record.training_start_utc,
+        "TrainingEndTime": None if record.training_start_utc is None else record.training_end_utc,
         "FailureReason": record.failure_reason,
         "ModelArtifacts": None if record.model_uri is None else {"S3ModelArtifacts": record.model_uri},
         "SecondaryStatusTransitions": [_transition(one) for one in record.transitions],

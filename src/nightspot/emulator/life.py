@@ -12,6 +12,7 @@ from typing import Callable
 from nightspot.emulator.book import Book
 from nightspot.emulator.clock import MarketClock
 from nightspot.emulator.dice import Dice
+from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.instance import Closing, Cut, DataError, Instance, MakeInstance, Why
 from nightspot.emulator.record import LONGEST_REASON, JobRecord
 from nightspot.emulator.rules import instance_types, market_of, max_pending_s, max_run_s, max_wait_s
@@ -69,10 +70,11 @@ class Life(threading.Thread):
                 self._incarnation()
         except Closing:
             self._lose()
-        except Exception:
+        except Exception as error:
             traceback.print_exc(file=sys.stderr)
             self._lose()
-            self._end("Failed", reason=INTERNAL)
+            words = f"InternalServerError: {error}" if isinstance(error, EmulatorError) else INTERNAL
+            self._end("Failed", reason=words)
 
     def _incarnation(self) -> None:
         try:
@@ -260,7 +262,7 @@ class Life(threading.Thread):
             status = final if final in ("Completed", "Failed") else "Stopped"
             if status == "Failed":
                 self.record.failure_reason = (reason or INTERNAL)[:LONGEST_REASON]
-            self._enter(final, WORDS[final], status=status)
+            self._enter(final, WORDS[final], status, now_utc)
 
     # Statuses and time
 
@@ -284,8 +286,8 @@ class Life(threading.Thread):
         if self.record.stopped_by is not None:
             raise Cut(Why.STOP)
 
-    def _enter(self, secondary: str, message: str, status: str | None = None) -> None:
-        self.record.enter(secondary, message, self._now_utc(), status)
+    def _enter(self, secondary: str, message: str, status: str | None = None, now_utc: float | None = None) -> None:
+        self.record.enter(secondary, message, self._now_utc() if now_utc is None else now_utc, status)
         self._world.book.save(self.record)
 
     def _now_utc(self) -> float:
