@@ -179,18 +179,31 @@ def test_three_crashed_loads_that_were_copied_are_one_step_back(machine: Machine
     assert "loads of it never ended: one step back" in lines(machine.progress, "warning")[0]["message"]
 
 
-def test_without_a_way_to_rename_from_there_the_folder_itself_is_used(tmp_path: Path) -> None:
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
     elsewhere = Path("/dev/shm")
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second file system here")
-    away = elsewhere / f"nightspot-test-{os.getpid()}"
-    try:
-        assert staging_for(tmp_path, away) == tmp_path
-        assert list(away.iterdir()) == []
-    finally:
-        shutil.rmtree(away, ignore_errors=True)
+    folder = elsewhere / f"nightspot-test-{os.getpid()}"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_without_a_way_to_rename_from_there_the_folder_itself_is_used(tmp_path: Path, away: Path) -> None:
+    assert staging_for(tmp_path, away) == tmp_path
+    assert list(away.iterdir()) == []
     assert staging_for(tmp_path, tmp_path / "beside") == tmp_path / "beside"
     assert staging_for(tmp_path, None) == tmp_path
+
+
+def test_loads_are_noted_there_all_the_same(machine: Machine, away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTSPOT_CHECKPOINT_STAGING", str(away))
+    machine.save(times=2)
+    with pytest.raises(LoadError), Session({"loop": Unloadable(step=1)}, folder=machine.folder) as session:
+        session.restore()
+    assert [path.name for path in away.iterdir()] == ["loading-step-000000002"]
+    assert not list(machine.folder.glob("loading-*"))
 
 
 def test_a_staging_folder_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:

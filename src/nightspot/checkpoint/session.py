@@ -67,6 +67,9 @@ class Session:
         self._progress = Progress(None)
         self._lock: FolderLock | None = None
         self._staging: Path | None = None  # where to write and to drop, once the folder is open
+        self._markers: Path | None = (
+            None  # where loads are noted: nothing is renamed from there, any file system will do
+        )
         self._bad: set[str] = set()
         self._durable: str | None = None  # the newest checkpoint known to be whole
         self._random: Any = None
@@ -164,12 +167,12 @@ class Session:
             self._say("no checkpoint folder was given: nothing is saved, an interruption loses all work")
             return None
         self._open(folder)
-        search = restore.Search(folder, self._head(0), self._warn, staging=self._staging)
+        search = restore.Search(folder, self._head(0), self._warn, staging=self._markers)
         newest = search.newest()
         self._bad = search.bad
         if newest is None:
             return None
-        self._random = restore.load(folder / newest.name, newest.files, self._states, self._staging)
+        self._random = restore.load(folder / newest.name, newest.files, self._states, self._markers)
         restore.set_random(self._random, self._warn)
         self._durable = newest.name
         return Restored(newest.name, newest.head.units_done, newest.head.attempt)
@@ -178,7 +181,9 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(folder)
         alone = self._lock.acquire()  # else an unfinished folder may be a living process's
-        self._staging = staging_for(folder, self._settings.staging)
+        wished = self._settings.staging
+        self._staging = staging_for(folder, wished)
+        self._markers = wished if wished is not None and wished.is_dir() else folder
         for place in {folder, self._staging} if alone else ():
             sweep(place)
 
