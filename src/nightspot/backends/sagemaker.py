@@ -14,7 +14,7 @@ from nightspot.backends.aws.calls import Aws, Rejected, Trouble, require_boto3
 from nightspot.backends.aws.ending import Ending
 from nightspot.backends.aws.jobs import TrainingJobs, of_run, run_key
 from nightspot.backends.aws.notes import ABSENT, Line, Note, run_keys
-from nightspot.backends.aws.request import JOB_NAME, checkpoint_uri, control_uri, training_job
+from nightspot.backends.aws.request import checkpoint_uri, control_uri, is_job_name, training_job
 from nightspot.backends.aws.sagemakercheck import check
 from nightspot.backends.aws.store import Store
 from nightspot.backends.aws.watch import Watch
@@ -59,7 +59,7 @@ class SageMakerBackend:
 
     def launch(self, spec: LaunchSpec, now_utc: float, /) -> Handle | Refused:
         """See Backend. The intent is on the disk before the first call; the name makes a second call find the first one's job."""
-        if JOB_NAME.fullmatch(spec.token) is None:
+        if not is_job_name(spec.token):
             return UNREACHED
         note = self._note(spec.token)
         with _sure(f"{spec.token} could not be launched, or not certainly"), note.locked():
@@ -70,7 +70,7 @@ class SageMakerBackend:
 
     def find(self, token: str, /) -> Handle | None:
         """See Backend. What is not there is given up: this home never launches it any more."""
-        if JOB_NAME.fullmatch(token) is None:
+        if not is_job_name(token):
             return None
         note = self._note(token)
         with _sure(f"{token} cannot be looked for"), note.locked():
@@ -86,7 +86,7 @@ class SageMakerBackend:
             regions = {self._region(self._note(token)) for token in self._tokens(ours)}
             names = {name for region in regions for name in self._jobs(region).live(run_id)}
             notes = [self._note(name) for name in sorted(names) if run_key(name) in ours]
-            return [Handle(note.token, self._pool_id(note), note.token) for note in notes]
+            return [Handle(n.token, self._pool_id(n), n.token) for n in notes if n.known or self._found(n)]
 
     def poll(self, handle: Handle, cursor: int, now_utc: float, /) -> Report:
         """See Backend. What is seen is noted before it is told: told again, it is the same."""

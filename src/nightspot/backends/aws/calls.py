@@ -166,6 +166,14 @@ class Aws:
             raise OverBudgetError
 
 
+def whole(answer: Any, *wanted: str) -> Any:
+    """The answer, if it has what AWS promises: half a body is read as an answer without fields. Unsure where it has not."""
+    missing = [name for name in wanted if name not in answer]
+    if missing:
+        raise Unsure(f"{Trouble.GARBLED.value}: it has no {missing[0]}")
+    return answer
+
+
 def _config() -> Any:
     return importlib.import_module("botocore.config").Config(
         connect_timeout=CONNECT_S,
@@ -211,8 +219,9 @@ def _trouble(error: BaseException) -> Trouble | None:
         return Trouble.CREDENTIALS
     if isinstance(error, (faults.HTTPClientError, faults.IncompleteReadError, OverBudgetError, OSError)):
         return Trouble.NETWORK
-    parser = importlib.import_module("botocore.parsers").ResponseParserError
-    return Trouble.GARBLED if isinstance(error, (faults.BotoCoreError, parser)) else None
+    garbled = (faults.BotoCoreError, importlib.import_module("botocore.parsers").ResponseParserError)
+    transfer = importlib.import_module("boto3.exceptions").Boto3Error
+    return Trouble.GARBLED if isinstance(error, (*garbled, transfer)) else None
 
 
 def _credential_faults(faults: Any) -> tuple[type[BaseException], ...]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from nightspot.backends.aws.calls import Aws, Rejected, Trouble
+from nightspot.backends.aws.calls import Aws, Rejected, Trouble, whole
 from nightspot.backends.aws.request import RUN_TAG
 from nightspot.errors import Unsure
 
@@ -25,7 +25,8 @@ class TrainingJobs:
 
     def create(self, request: Answer) -> str:
         """The new job's ARN. Rejected where AWS says no."""
-        return str(self.aws.call("sagemaker", self.region, "create_training_job", **request)["TrainingJobArn"])
+        answer = self.aws.call("sagemaker", self.region, "create_training_job", **request)
+        return str(whole(answer, "TrainingJobArn")["TrainingJobArn"])
 
     def describe(self, name: str) -> Answer | None:
         """The job of that name, which must be a name; None where AWS says that there is none.
@@ -38,6 +39,7 @@ class TrainingJobs:
             if error.trouble is Trouble.NOT_FOUND or error.code == "ValidationException":
                 return None
             raise Unsure(str(error)) from error
+        whole(answer, "TrainingJobArn", "TrainingJobStatus", "CreationTime")
         return answer
 
     def listed(self, name: str) -> bool:
@@ -62,7 +64,7 @@ class TrainingJobs:
         """Whether a job of our name is ours: it has the Run's tag; where tags may not be read, the Run's own checkpoint prefix."""
         try:
             pages = self.aws.pages("sagemaker", self.region, "list_tags", ResourceArn=seen["TrainingJobArn"])
-            tags = {tag["Key"]: tag["Value"] for page in pages for tag in page.get("Tags", ())}
+            tags = {tag["Key"]: tag["Value"] for page in pages for tag in whole(page, "Tags")["Tags"]}
         except Rejected:
             config = seen.get("CheckpointConfig") or {}
             return checkpoint_uri is not None and config.get("S3Uri") == checkpoint_uri
@@ -73,7 +75,8 @@ class TrainingJobs:
             pages = list(self.aws.pages("sagemaker", self.region, "list_training_jobs", MaxResults=100, **where))
         except Rejected as error:
             raise Unsure(str(error)) from error
-        return [str(job["TrainingJobName"]) for page in pages for job in page.get("TrainingJobSummaries", ())]
+        found = [job for page in pages for job in whole(page, "TrainingJobSummaries")["TrainingJobSummaries"]]
+        return [str(job["TrainingJobName"]) for job in found]
 
 
 def of_run(name: str, run_id: str) -> bool:

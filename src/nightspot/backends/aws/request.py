@@ -13,7 +13,7 @@ from typing import Any, Mapping
 from nightspot.model.capacity import Market, Pool
 from nightspot.night.ports import LaunchSpec
 
-JOB_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+_JOB_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9])*")
 NAME_MAX = 63
 # A limit sends SIGTERM, waits 120 s, and then the model is uploaded: so much earlier than `not_after_utc` it must be.
 STOPPING_S = 120.0 + 30.0
@@ -40,9 +40,14 @@ def training_job(spec: LaunchSpec, now_utc: float) -> dict[str, Any]:
     return request
 
 
+def is_job_name(name: str) -> bool:
+    """Whether SageMaker takes it as a training job's name."""
+    return len(name) <= NAME_MAX and _JOB_NAME.fullmatch(name) is not None
+
+
 def job_name(token: str) -> str:
     """The token, which is the name. ValueError where SageMaker would not take it."""
-    if JOB_NAME.fullmatch(token) is None:
+    if not is_job_name(token):
         raise ValueError(f"{token!r} is no name of a training job: letters, digits and dashes, at most {NAME_MAX}")
     return token
 

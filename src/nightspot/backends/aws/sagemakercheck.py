@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Iterator
 
 from nightspot.backends.aws.asked import asked_of
-from nightspot.backends.aws.request import JOB_NAME, NAME_MAX
+from nightspot.backends.aws.request import NAME_MAX, is_job_name
 from nightspot.model.job import Job
 from nightspot.night.ports import Finding
 
@@ -16,7 +16,7 @@ NAME_LONGEST = NAME_MAX - len(LONGEST_REST)
 
 def check(job: Job, loopback: Callable[[str], bool]) -> Iterator[Finding]:
     """Fatal findings first. `loopback`: whether SageMaker of that region is on this machine."""
-    if JOB_NAME.fullmatch(f"{job.name}{LONGEST_REST}") is None:
+    if not is_job_name(f"{job.name}{LONGEST_REST}"):
         yield Finding(
             f"{job.name!r} is too long: with deadline and attempt it makes a training job's name, of at most {NAME_MAX} characters",
             f"Shorten `name` to {NAME_LONGEST} characters.",

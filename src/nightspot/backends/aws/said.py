@@ -9,7 +9,7 @@ from nightspot.backends.aws.checkpoints import Durable
 from nightspot.backends.aws.notes import Line, plain
 from nightspot.backends.aws.standing import Stand
 from nightspot.model.attempt import Phase
-from nightspot.night.ports import Ended, EndKind, News, NoticeSeen, PhaseSeen, SavedCheckpoint, WarningSeen
+from nightspot.night.ports import Ended, EndKind, News, PhaseSeen, SavedCheckpoint, WarningSeen
 
 
 def clamped(lines: Sequence[Line], at_utc: float, now_utc: float) -> float:
@@ -93,10 +93,6 @@ def _checkpoint(line: Line) -> News:
     return SavedCheckpoint(line["at_utc"], line["units_done"], line["name"], line["digest"], 0.0, line["verified"])
 
 
-def _notice(line: Line) -> News:
-    return NoticeSeen(line["at_utc"])
-
-
 def _warning(line: Line) -> News:
     return WarningSeen(line["at_utc"], line["message"])
 
@@ -104,6 +100,5 @@ def _warning(line: Line) -> News:
 _KINDS: Mapping[str, Callable[[Line], News]] = {
     "phase": _phase,
     "checkpoint": _checkpoint,
-    "notice": _notice,
     "warning": _warning,
 }

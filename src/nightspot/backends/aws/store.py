@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from nightspot.backends.aws.calls import CONNECT_S, Aws, Rejected, Trouble
+from nightspot.backends.aws.calls import CONNECT_S, Aws, Rejected, Trouble, whole
 from nightspot.errors import Unsure
 
 UPLOADING = ".sagemaker-uploading"
@@ -47,7 +47,7 @@ class Store:
         found: dict[str, Object] = {}
         more: dict[str, Any] = {}
         for _ in range(LIST_PAGES_MAX):
-            page = self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            page = whole(self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more), "IsTruncated")
             for one in page.get("Contents", ()):
                 name = str(one["Key"])[len(prefix) :]
                 found[name] = Object(name, int(one["Size"]), str(one.get("ETag", "")).strip('"'))
