@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Iterable, Optional
 
 import typer
 
@@ -13,6 +14,7 @@ from nightspot.emulator.errors import EmulatorError, EmulatorOptionError
 from nightspot.emulator.settings import Delays, Settings
 
 SERVICES = ("sagemaker",)
+SLOWEST, FASTEST = 0.001, 1_000_000
 
 
 def emulate(
@@ -55,33 +57,44 @@ def emulate(
 
     Example: nightspot emulate sagemaker --port 4570 --market generator:7 --time-scale 240
     """
+    _refuse(service, time_scale)
+    given = Settings(state or Path(".nightspot-emulator"), port, time_scale, anchor_market_utc, anchor_real_utc)
+    given = _with_pools(given, market or (), quota or (), spot_factor or ())
+    given = _with_spans(given, start_delay, download_delay, upload_delay, sync_every, idle_exit)
+    _serve(replace(given, faults=options.faults(faults)))
+
+
+def _refuse(service: str, time_scale: float) -> None:
     if service not in SERVICES:
         raise EmulatorOptionError(f"there is no emulator of {service!r}, only of sagemaker")
-    spot, single = options.markets(market or ())
-    factor, factors = options.factors(spot_factor or ())
-    if not 0.001 <= time_scale <= 1e6:
-        raise EmulatorOptionError(f"--time-scale {time_scale}: expected a number from 0.001 to 1000000")
-    settings = Settings(
-        state=state or Path(".nightspot-emulator"),
-        port=port,
-        time_scale=time_scale,
-        anchor_market_utc=anchor_market_utc,
-        anchor_real_utc=anchor_real_utc,
+    if not SLOWEST <= time_scale <= FASTEST:
+        raise EmulatorOptionError(f"--time-scale {time_scale}: expected a number from {SLOWEST} to {FASTEST}")
+
+
+def _with_pools(given: Settings, market: Iterable[str], quota: Iterable[str], factor: Iterable[str]) -> Settings:
+    spot, single = options.markets(market)
+    everywhere, factors = options.factors(factor)
+    return replace(
+        given,
         spot=spot,
         markets=single,
-        quotas=options.quotas(quota or ()),
-        faults=options.faults(faults),
-        delays=Delays(
-            options.duration("--start-delay", start_delay),
-            options.duration("--download-delay", download_delay),
-            options.duration("--upload-delay", upload_delay),
-        ),
-        spot_factor=0.3 if factor is None else factor,
+        quotas=options.quotas(quota),
+        spot_factor=given.spot_factor if everywhere is None else everywhere,
         spot_factors=factors,
-        sync_s=options.duration("--sync-every", sync_every),
-        idle_exit_real_s=options.duration("--idle-exit", idle_exit) if idle_exit is not None else 0.0,
     )
-    _serve(settings)
+
+
+def _with_spans(
+    given: Settings, start: str, download: str, upload: str, sync_every: str, idle_exit: str | None
+) -> Settings:
+    delays = Delays(
+        options.duration("--start-delay", start),
+        options.duration("--download-delay", download),
+        options.duration("--upload-delay", upload),
+    )
+    idle_s = 0.0 if idle_exit is None else options.duration("--idle-exit", idle_exit)
+    sync_s = options.duration("--sync-every", sync_every)
+    return replace(given, delays=delays, sync_s=sync_s, idle_exit_real_s=idle_s)
 
 
 def _serve(settings: Settings) -> None:
