@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
 from nightspot.emulator.errors import EmulatorError
 from nightspot.process.identity import Identity, identify
-from nightspot.process.linux import dies_with_parent
 from nightspot.process.surroundings import HOST, MOUNT, PROBE_S, opt_of_its_own
 from nightspot.process.tree import descendants, kill_until_none, send_all
 
 KILL_BUDGET_REAL_S = 30.0
 BEGIN_BUDGET_REAL_S = 30.0
-INFO_BYTES = 4096
 HOSTS = Path("/etc/hosts")
 # Each instance has these to itself, and leaves nothing in them.
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the program's own
 # Where people keep what opens other doors.
 SECRET = (".aws", ".ssh", ".kube", ".docker", ".config/gcloud", ".azure", ".netrc", ".pypirc", ".git-credentials")
 SECRET_VARIABLES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
-# A container that began before bubblewrap has tied it to our life would survive us. So it says that it is there, and waits for our word:
-# by then it is tied; and where we died before the word, it reads the end of the line, and ends.
+# A container that began before bubblewrap has tied both of them to our life would survive us. So it says that it is there, and waits for
+# our word: by then they are tied; and where we died before the word, it reads the end of the line, and ends. (Bubblewrap itself
+# must not die with us earlier, nor for a pipe that we left: half-way, it leaves a child behind that waits for it for ever.)
 GATE = ("/bin/sh", "-c", 'printf . >&0 && read -r go && exec "$@" </dev/null', "sh")
 NAMESPACES = ("--unshare-pid", "--as-pid-1", "--unshare-uts", "--hostname", HOST)
 
@@ -119,8 +115,7 @@ class Container:
             raise EmulatorError(what_is_missing() or "bubblewrap vanished for a moment")
         ours, theirs = socket.socketpair()
         output, output_end = os.pipe()
-        news, news_end = os.pipe()
-        words = [bwrap, "--info-fd", str(news_end), *self._before[1:], *GATE, *self._command]
+        words = [bwrap, *self._before[1:], *GATE, *self._command]
         try:
             self._process = subprocess.Popen(
                 words,
@@ -128,22 +123,30 @@ class Container:
                 stdin=theirs.fileno(),
                 stdout=output_end,
                 stderr=output_end,
-                pass_fds=(news_end,),
                 start_new_session=True,
-                preexec_fn=dies_with_parent(),
             )
         except (OSError, subprocess.SubprocessError) as error:
             os.close(output)
-            os.close(news)
             ours.close()
             raise EmulatorError(f"the container cannot be started: {error}") from error
         finally:
             os.close(output_end)
-            os.close(news_end)
             theirs.close()
-        self._first = _first_process(news)
-        _open_gate(ours)
+        self._open_gate(ours)
         return output
+
+    def _open_gate(self, gate: socket.socket) -> None:
+        """Let the program begin. Where the container ended before, its output tells why."""
+        assert self._process is not None  # noqa: S101
+        with gate:
+            gate.settimeout(BEGIN_BUDGET_REAL_S)
+            try:
+                if gate.recv(1):
+                    alone = next(iter(descendants(self._process.pid)), None)
+                    self._first = identify(alone) if alone is not None else None
+                    gate.sendall(b"go\n")
+            except OSError:
+                return
 
     def exit_code(self) -> int | None:
         """As a shell has it, 128 + N for signal N; None while it runs, or before. Then nothing of it runs any more."""
@@ -177,29 +180,3 @@ class Container:
         if self._first is None:
             self._process.kill()
         self._process.wait()
-
-
-def _open_gate(gate: socket.socket) -> None:
-    """Let the program begin. Where the container ended before, its output tells why."""
-    with gate:
-        gate.settimeout(BEGIN_BUDGET_REAL_S)
-        try:
-            if gate.recv(1):
-                gate.sendall(b"go\n")
-        except OSError:
-            return
-
-
-def _first_process(news: int) -> Identity | None:
-    """Who is the first process, as bubblewrap tells; None where it ended before it came to that."""
-    told, until_s = b"", time.monotonic() + BEGIN_BUDGET_REAL_S
-    with os.fdopen(news, "rb", buffering=0) as pipe:
-        while select.select([pipe], [], [], max(0.0, until_s - time.monotonic()))[0]:
-            piece = pipe.read(INFO_BYTES)
-            told += piece
-            try:
-                return identify(int(json.loads(told)["child-pid"]))
-            except (ValueError, KeyError):
-                if not piece:
-                    return None
-    return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -237,11 +237,12 @@ signal.pause()
 
 
 def inherited(mark: str) -> list[int]:
-    """Whose environment has that mark: bubblewrap, and all in it."""
+    """Who has that mark: by its arguments the emulator, and a fork of it; by the environment bubblewrap, and all in it."""
     found = []
     for pid in pids():
         try:
-            if f"MARK={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+            known = [Path(f"/proc/{pid}/{file}").read_bytes() for file in ("environ", "cmdline")]
+            if any(mark.encode() in text for text in known):
                 found.append(pid)
         except OSError:
             continue
@@ -251,14 +252,14 @@ def inherited(mark: str) -> list[int]:
 @pytest.mark.parametrize("wait_s", [None, 0.0, 0.001, 0.002, 0.004, 0.006, 0.008, 0.010, 0.013, 0.016, 0.020, 0.030])
 def test_when_the_emulator_is_killed_its_containers_are(tmp_path: Path, wait_s: float | None) -> None:
     """At any moment: also while bubblewrap is at work."""
-    mark = f"{os.getpid()}-{tmp_path.name}"
+    mark = f"mark-{uuid.uuid4().hex}"
     words = [sys.executable, "-c", EMULATOR, str(tmp_path), mark]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as emulator:
         assert emulator.stdout is not None
         assert emulator.stdout.readline() == "about to\n"
         if wait_s is None:
             assert emulator.stdout.readline() == "started\n"
-            wait_for(lambda: len(inherited(mark)) >= 3)
+            wait_for(lambda: len(inherited(mark)) >= 4)
         else:
             time.sleep(wait_s)
         emulator.send_signal(signal.SIGKILL)
