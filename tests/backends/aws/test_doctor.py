@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -75,6 +76,35 @@ def test_a_look_without_an_answer_ends_with_the_budget_and_says_so(far: Answers)
     never.set()
     assert [one.what for one in said] == ["before", "the moon: there was no answer within 0.2 s", "shines"]
     assert said[1].kind is Kind.UNCHECKED
+
+
+class Portal(BaseHTTPRequestHandler):
+    """Answers for AWS, as the network of a hotel does."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - http.server looks for these names
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def test_what_somebody_else_says_in_aws_s_name_is_not_believed(home: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever, args=(0.05,), daemon=True).start()
+        said = findings(job(), Answers(f"http://127.0.0.1:{portal.server_port}"), home)
+        portal.shutdown()
+    assert [one.what for one in said if one.kind is Kind.WRONG] == []
+    assert not any("fault of nightspot" in one.what for one in said)
+
+
+def test_without_a_network_each_look_says_so(home: Path) -> None:
+    said = findings(job(), Answers("http://127.0.0.1:1"), home)
+    assert [one.what for one in said if one.kind is Kind.WRONG] == []
+    assert sum("no connection" in one.what for one in said) >= 10
 
 
 def test_a_job_without_sagemaker_pools_is_not_asked_about(far: Answers) -> None:

@@ -6,7 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError, NoRegionError, UnauthorizedSSOTokenError
+from botocore.exceptions import (
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    UnauthorizedSSOTokenError,
+)
 
 from nightspot.backends.aws.doctor import findings
 from nightspot.backends.aws.identity import credentials, region, role
@@ -45,6 +51,7 @@ def described(document: Any = TRUST) -> dict[str, Any]:
     ("error", "said"),
     [
         (NoCredentialsError(), "no AWS credentials"),
+        (ProfileNotFound(profile="x"), "no AWS credentials"),
         ("ExpiredToken", "have expired"),
         ("ExpiredTokenException", "have expired"),
         (UnauthorizedSSOTokenError(), "have expired"),
@@ -102,6 +109,14 @@ def test_the_region_is_said_and_one_that_nobody_set_is_fatal(far: Answers) -> No
     (unset,) = found(homeless, region, pool(region=""))
     assert unset.fatal
     assert "AWS_REGION" in unset.remedy
+
+
+def test_a_region_that_is_none_is_warned_of_and_a_far_one_is_not(far: Answers) -> None:
+    """A newer region than our boto3 knows may be right: not fatal."""
+    (only,) = found(far, region, pool(region="us-esat-1"))
+    assert (only.kind, only.fatal) == (Kind.WRONG, False)
+    assert "'us-esat-1'" in only.what
+    assert [one.kind for one in found(far, region, pool(region="cn-north-1"))] == [Kind.FINE]
 
 
 def test_a_role_that_can_be_passed_and_write_is_fine(far: Answers) -> None:

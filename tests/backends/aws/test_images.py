@@ -83,7 +83,8 @@ def test_an_image_in_another_region_is_fatal(far: Answers) -> None:
         ("1.13.1-gpu-py39-cu117-ubuntu20.04-sagemaker", False, Kind.WRONG, False, "Python 3.9"),
         ("2.1.0-cpu-py310", True, Kind.WRONG, False, "torch 2.1"),
         ("2.6.0-gpu-py312-cu126-ubuntu22.04-sagemaker", True, Kind.FINE, False, "Python 3.12 and torch 2.6"),
-        ("2.10-gpu", True, Kind.FINE, False, "torch 2.10"),
+        ("2.10-gpu", True, Kind.FINE, False, "torch 2.10, by its tag: supported, though not tested"),
+        ("2.13.1-cpu-py311", True, Kind.FINE, False, "supported"),
         ("nightly", True, Kind.UNCHECKED, False, "cannot be told"),
     ],
 )

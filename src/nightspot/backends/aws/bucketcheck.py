@@ -9,7 +9,7 @@ from nightspot.backends.aws.asked import Asked, Place
 from nightspot.backends.aws.bundle import why_not
 from nightspot.backends.aws.lifecycle import encryption, lifecycle
 from nightspot.backends.aws.look import Case, fine, region_of, unchecked
-from nightspot.backends.aws.trouble import DENIED, ERRORS, MISSING, code_of, reason
+from nightspot.backends.aws.trouble import DENIED, ERRORS, code_of, is_missing, reason
 from nightspot.night.ports import Finding
 
 # S3 calls its oldest region by no name at all, and Ireland by an old one.
@@ -51,7 +51,7 @@ def _there(client: Any, place: Place, asked: Asked, region: str) -> list[Finding
     try:
         location = client.get_bucket_location(Bucket=place.bucket).get("LocationConstraint") or ""
     except ERRORS as error:
-        if code_of(error) in MISSING:
+        if is_missing(error):
             return [Finding(f"there is no bucket {place.bucket}", "Make it, or correct its name.", fatal=True)]
         return [unchecked(f"the region of the bucket {place.bucket} cannot be seen: {reason(error)}")]
     lies = OLD_NAMES.get(location, location)
@@ -120,7 +120,7 @@ def _prefix(client: Any, place: Place, what: str) -> Finding:
     try:
         listed = client.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1)
     except ERRORS as error:
-        if code_of(error) in MISSING:
+        if is_missing(error):
             return Finding(
                 f"{what}: there is no bucket {place.bucket}", "Correct InputDataConfig in the template.", fatal=True
             )
@@ -148,7 +148,7 @@ def _object(client: Any, place: Place, what: str) -> Finding:
     try:
         client.head_object(Bucket=place.bucket, Key=place.key)
     except ERRORS as error:
-        if code_of(error) in MISSING:
+        if is_missing(error):
             return Finding(f"{what}: there is no {place}", "Upload it again, or correct the template.", fatal=True)
         return unchecked(f"{what}: {place} cannot be looked at: {reason(error)}")
     return fine(f"{what}: {place} is there")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any, Iterator, Mapping
 
 from botocore.exceptions import NoRegionError
+from botocore.session import Session
 
 from nightspot.backends.aws.asked import Asked, Place
 from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
@@ -15,11 +17,11 @@ from nightspot.backends.aws.trouble import (
     ERRORS,
     EXPIRED,
     INVALID,
-    MISSING,
     NO_CREDENTIALS,
     NO_LOGIN,
     SKEWED,
     code_of,
+    is_missing,
     reason,
 )
 from nightspot.night.ports import Finding
@@ -29,7 +31,6 @@ LOG_IN = "Log in again, or set credentials where boto3 looks for them (a profile
 ACTIONS = tuple(
     f"sagemaker:{name}" for name in ("CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob", "AddTags")
 )
-
 
 VERBS = {"s3:GetObject": "read", "s3:PutObject": "write"}
 
@@ -67,10 +68,21 @@ def region(case: Case) -> Iterator[Finding]:
     for name in case.regions:
         found = name or _default_region(case)
         pools = ", ".join(one.pool.id for one in case.in_region(name))
-        if found:
+        if found and found not in _regions():
+            remedy = "Correct `region`: a wrong one has no servers, and looks like a network that fails."
+            yield Finding(f"the region of {pools} is {found!r}: boto3 knows no region of that name", remedy)
+        elif found:
             yield fine(f"the region of {pools} is {found}" + ("" if name else ", boto3's default here"))
         else:
             yield Finding(f"no region is set for {pools}", "Set the pool's `region`, or AWS_REGION.", fatal=True)
+
+
+@cache
+def _regions() -> frozenset[str]:
+    """All where SageMaker is, as far as the boto3 that is installed knows."""
+    session = Session()
+    partitions = session.get_available_partitions()
+    return frozenset(name for one in partitions for name in session.get_available_regions("sagemaker", one))
 
 
 def _default_region(case: Case) -> str:
@@ -116,7 +128,7 @@ def _trust(client: Any, role_: Role) -> Finding:
     try:
         document = client.get_role(RoleName=role_.name)["Role"]["AssumeRolePolicyDocument"]
     except ERRORS as error:
-        if code_of(error) in MISSING:
+        if is_missing(error):
             said = f"there is no role {role_.name}" + ("" if aws_itself(client) else f" at {client.meta.endpoint_url}")
             return Finding(said, "Correct RoleArn in the template.", fatal=aws_itself(client))
         return unchecked(f"the role {role_.name} cannot be looked at: {reason(error)}")

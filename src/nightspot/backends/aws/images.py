@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from nightspot.backends.aws.asked import Asked
 from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
 from nightspot.backends.aws.names import Image
-from nightspot.backends.aws.support import PYTHON_OLDEST, TORCH_OLDEST, versions_of
+from nightspot.backends.aws.support import PYTHON_OLDEST, TORCH_OLDEST, TORCH_TESTED, versions_of
 from nightspot.backends.aws.trouble import ERRORS, code_of, reason
 from nightspot.night.ports import Finding
 
@@ -83,23 +83,19 @@ def _versions(asked: Asked, image: Image) -> Finding:
     """By the tag: nothing is pulled."""
     found = versions_of(image.repository, image.tag)
     if found is None:
-        return unchecked(
-            f"which Python and torch are in {image.repository}:{image.tag} cannot be told: not an AWS PyTorch image's tag",
-            TABLE,
-        )
-    torch = f"torch {found.torch[0]}.{found.torch[1]}"
+        what = f"which Python and torch are in {image.repository}:{image.tag} cannot be told"
+        return unchecked(f"{what}: its name is not that of an AWS PyTorch image", OLDEST)
     if found.python is not None and found.python < PYTHON_OLDEST:
-        said = f"the image has Python {found.python[0]}.{found.python[1]}: nightspot's own code needs 3.10"
-        return Finding(
-            said, f"Use a newer image{', or set wrapper = false' if asked.wrapper else ''}.", fatal=asked.wrapper
-        )
+        said = f"the image has {found.words}: nightspot's own code needs Python 3.10"
+        remedy = f"Use a newer image{', or set wrapper = false' if asked.wrapper else ''}."
+        return Finding(said, remedy, fatal=asked.wrapper)
     if found.torch < TORCH_OLDEST:
-        said = f"the image has {torch}: nightspot.checkpoint needs torch {TORCH_OLDEST[0]}.{TORCH_OLDEST[1]}"
+        said = f"the image has {found.words}: nightspot.checkpoint needs torch 2.3"
         return Finding(said, "Use a newer image; a script that writes checkpoints of its own needs none of it.")
-    python = f"Python {found.python[0]}.{found.python[1]}" if found.python else "a Python that the tag does not name"
-    return fine(f"the image has {python} and {torch}, by its tag: both are in the support table")
+    tested = "" if found.torch in TORCH_TESTED else ", though not tested: see docs/support.md"
+    return fine(f"the image has {found.words}, by its tag: supported{tested}")
 
 
-TABLE = (
+OLDEST = (
     "Python 3.10 and torch 2.3 are the oldest that nightspot's own code runs on: `python --version` in the image tells."
 )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 PYTHON_OLDEST = (3, 10)
 TORCH_OLDEST = (2, 3)
+# What the tests of this repository have run; AWS's images are not among it.
+TORCH_TESTED = frozenset({(2, 13)})
 # AWS's own registries of deep learning images carry these repositories; a tag reads 2.3.0-gpu-py311-cu121-ubuntu20.04-sagemaker.
 DLC_REPOSITORY = re.compile(r"(?:.*/)?(?:huggingface-)?pytorch-training(?:-[a-z]+)?", re.ASCII)
 DLC_TAG = re.compile(
@@ -20,6 +22,12 @@ class Versions:
 
     torch: tuple[int, int]
     python: tuple[int, int] | None = None
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        python = f"Python {self.python[0]}.{self.python[1]}" if self.python else "a Python that the tag does not name"
+        return f"{python} and torch {self.torch[0]}.{self.torch[1]}"
 
 
 def versions_of(repository: str, tag: str) -> Versions | None:

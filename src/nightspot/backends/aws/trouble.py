@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, which is not Python's
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
 
 # What a look at AWS may raise: its own errors, and answers that are not as they should be.
-ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError, ValueError, KeyError, TypeError)
+ERRORS = (BotoCoreError, ClientError, ResponseParserError, ParseError, OSError, ValueError, KeyError, TypeError)
 
 DENIED = {
     "AccessDenied",
@@ -52,8 +55,10 @@ THROTTLED = {
     "TransactionInProgressException",
     "RequestThrottled",
 }  # fmt: skip
-MISSING = {"NoSuchBucket", "NoSuchKey", "NotFound", "404", "NoSuchEntity"}
-NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+MISSING = {"NoSuchBucket", "NoSuchKey", "NoSuchEntity"}
+# What a HEAD is answered has no body, and so no code but the status: a proxy could have said it.
+BARE_MISSING = {"404", "NotFound"}
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 NO_LOGIN = (SSOError, TokenRetrievalError)
 
 
@@ -62,6 +67,14 @@ def code_of(error: BaseException) -> str:
     if not isinstance(error, ClientError):
         return ""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether AWS itself says that there is no such thing."""
+    code = code_of(error)
+    if code in BARE_MISSING:
+        return any(name.startswith("x-amz") for name in headers_of(error))
+    return code in MISSING
 
 
 def headers_of(answer: Any) -> dict[str, str]:
@@ -82,7 +95,7 @@ def reason(error: BaseException) -> str:
         return "the login has expired"
     if isinstance(error, NoRegionError):
         return "no region is set"
-    if isinstance(error, (HTTPClientError, OSError)):
+    if isinstance(error, (ConnectionError, HTTPClientError, OSError)):
         return "there is no connection, or no answer in time"
     return f"the answer makes no sense ({type(error).__name__})"
 
