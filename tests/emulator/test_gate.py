@@ -130,6 +130,18 @@ def test_who_the_caller_is_and_which_account_it_is(at: Stage) -> None:
     assert at.client("sts").get_caller_identity()["Account"] == "123456789012"
 
 
+def test_who_speaks_xml_is_refused_in_xml(at: Stage) -> None:
+    """boto3 says the code, and does not stumble over the body."""
+    for service, call in (("s3", "list_buckets"), ("iam", "list_roles"), ("sts", "get_caller_identity")):
+        at.emulator.application.open = False
+        try:
+            with pytest.raises(ClientError) as caught:
+                getattr(client(service, at.endpoint_url), call)()
+        finally:
+            at.emulator.application.open = True
+        assert caught.value.response["Error"]["Code"] == "ServiceUnavailable", service
+
+
 def test_nobody_else_is_answered_before_it_is_ready(at: Stage) -> None:
     at.emulator.application.open = False
     try:

@@ -211,6 +211,16 @@ def test_a_job_may_be_stopped_while_it_downloads(tmp_path: Path) -> None:
         assert did(at, "loads") == [["download", "kill", "discard"]]
 
 
+def test_a_stop_during_the_upload_leaves_the_model_and_no_completion(tmp_path: Path) -> None:
+    with stage(tmp_path, delays=Delays(1.0, 1.0, 120.0, 1.0, 1.0)) as at:
+        at.create("nearly", hyper={"run_real_s": "0"})
+        at.until("nearly", "Uploading")
+        at.client().stop_training_job(TrainingJobName="nearly")
+        job = at.over("nearly")
+        assert (job["TrainingJobStatus"], statuses(job)[-3:]) == ("Stopped", ["Uploading", "Stopping", "Stopped"])
+        assert job["ModelArtifacts"]["S3ModelArtifacts"]
+
+
 def test_a_program_that_fails_is_failed_with_its_reason(tmp_path: Path) -> None:
     with stage(tmp_path) as at:
         at.create("bad", hyper={"run_real_s": "0", "exit_code": "1"}, RetryStrategy={"MaximumRetryAttempts": 3})

@@ -10,6 +10,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
 from nightspot.emulator.dice import Dice, Fate
@@ -68,6 +69,9 @@ class Application:
                 return self._forward(caller, environ, start_response)
             answer = self._faulty(caller, environ)
         except ApiError as error:
+            # Clients that speak JSON always name their operation; the others read XML.
+            if "HTTP_X_AMZ_TARGET" not in environ:
+                return _send_xml(error, environ, start_response)
             answer = _error(error)
         return _send(answer, start_response)
 
@@ -151,13 +155,19 @@ def _error(error: ApiError) -> Answer:
 
 
 def _send(answer: Answer, start_response: StartResponse) -> list[bytes]:
-    body = json.dumps(answer.body).encode()
-    headers = [
-        ("Content-Type", "application/x-amz-json-1.1"),
-        ("Content-Length", str(len(body))),
-        ("x-amzn-RequestId", str(uuid.uuid4())),
-    ]
-    start_response(f"{answer.status} {STATUS_TEXT.get(answer.status, 'Error')}", headers)
+    return _respond(answer.status, "application/x-amz-json-1.1", json.dumps(answer.body).encode(), start_response)
+
+
+def _send_xml(error: ApiError, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    text = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
+    if re.search("/(sts|iam|ec2)/aws4_request", str(environ.get("HTTP_AUTHORIZATION", ""))):
+        text = f"<ErrorResponse>{text}</ErrorResponse>"
+    return _respond(error.status, "application/xml", text.encode(), start_response)
+
+
+def _respond(status: int, kind: str, body: bytes, start_response: StartResponse) -> list[bytes]:
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-RequestId", str(uuid.uuid4()))]
+    start_response(f"{status} {STATUS_TEXT.get(status, 'Error')}", headers)
     return [body]
 
 

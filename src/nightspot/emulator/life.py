@@ -14,6 +14,7 @@ from nightspot.emulator.clock import MarketClock
 from nightspot.emulator.dice import Dice
 from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.instance import Closing, Cut, DataError, Instance, MakeInstance, Why
+from nightspot.emulator.patience import Limits, Patience
 from nightspot.emulator.record import LONGEST_REASON, JobRecord
 from nightspot.emulator.rules import instance_types, market_of, max_pending_s, max_run_s, max_wait_s
 from nightspot.emulator.settings import Settings
@@ -22,10 +23,7 @@ from nightspot.emulator.words import ENDS_IN, INTERNAL, WORDS
 from nightspot.market import Trace
 from nightspot.model.capacity import Market
 
-POLL_REAL_S = 0.05
-LONGEST_NAP_REAL_S = 1.0
 GRACE_S, SHORTEST_GRACE_REAL_S = 120.0, 2.0
-Limits = list[tuple[float, Why]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class Life(threading.Thread):
     def __init__(self, record: JobRecord, world: World) -> None:
         super().__init__(name=f"job {record.name}", daemon=True)
         self.record, self._world = record, world
-        self._nudge = threading.Event()
-        self._closing = self._running = self._sealed = False
+        self._patience = Patience(world.clock)
+        self._running = self._sealed = False
         self._instance: Instance | None = None
 
     def stop(self) -> None:
@@ -56,12 +54,11 @@ class Life(threading.Thread):
         with self._world.lock:
             if not self.record.ended:
                 self._begin_stopping(ENDS_IN[Why.STOP])
-        self._nudge.set()
+        self._patience.nudge()
 
     def close(self) -> None:
         """The emulator ends: the instance dies, the job stays as it is. Then join the thread."""
-        self._closing = True
-        self._nudge.set()
+        self._patience.close()
 
     def run(self) -> None:
         """Until the job is over, or the emulator closes."""
@@ -73,6 +70,8 @@ class Life(threading.Thread):
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             self._lose()
+            if self._patience.closing:
+                return
             words = f"InternalServerError: {error}" if isinstance(error, EmulatorError) else INTERNAL
             self._end("Failed", reason=words)
 
@@ -82,6 +81,8 @@ class Life(threading.Thread):
         except Cut as cut:
             self._after(cut.why)
         except DataError as error:
+            if self._patience.closing:
+                raise Closing from None  # it may be we who closed S3
             self._lose()
             self._end("Failed", reason=f"ClientError: {error}")
         finally:
@@ -168,7 +169,9 @@ class Life(threading.Thread):
         limits.append((since_utc + max_run_s(record.request) - record.ran_s, Why.MAX_RUNTIME))
         if market_of(record.request) is Market.SPOT:
             trace = self._trace(record.selected_type or "")
-            limits.append((trace.next_flip(since_utc), Why.INTERRUPTED))
+            # It may have gone in the very moment in which we got it.
+            lost_utc = trace.next_flip(since_utc) if trace.up(since_utc) else since_utc
+            limits.append((lost_utc, Why.INTERRUPTED))
         return limits
 
     def _finish(self, instance: Instance, limits: Limits) -> None:
@@ -296,24 +299,4 @@ class Life(threading.Thread):
     def _pause(
         self, until_utc: float, limits: Limits, done: Callable[[], bool] | None = None, *, stoppable: bool = True
     ) -> None:
-        """Until then, or until `done`. Cut at the first limit that passes, or where it is told to stop; Closing at any time."""
-        while True:
-            now_utc = self._now_utc()
-            if self._closing:
-                raise Closing
-            if done is not None and done():
-                return
-            if stoppable:
-                self._refuse_if_stopped()
-            passed = [limit for limit in limits if limit[0] <= now_utc]
-            if passed:
-                raise Cut(min(passed, key=lambda limit: limit[0])[1])
-            if now_utc >= until_utc:
-                return
-            self._nap(min([until_utc, *[at_utc for at_utc, _ in limits]]) - now_utc, polling=done is not None)
-
-    def _nap(self, market_s: float, *, polling: bool) -> None:
-        longest_s = POLL_REAL_S if polling else LONGEST_NAP_REAL_S
-        real_s = min(longest_s, max(0.001, self._world.clock.real_s(market_s)))
-        if self._nudge.wait(real_s):
-            self._nudge.clear()  # what was nudged for is in the flags
+        self._patience.pause(until_utc, limits, done, self._refuse_if_stopped if stoppable else None)
