@@ -141,6 +141,11 @@ def play(folder: Path, rng: random.Random, kills_max: int, tally: Tally) -> None
 def live(folder: Path, life_s: float) -> bool:
     """One controller's life. True where it was killed, False where the night was over first."""
     words = [*NIGHTSPOT, "--home", str(folder / "home"), "run", str(folder / "job.toml"), "--json"]
+    return live_with(words, folder, life_s)
+
+
+def live_with(words: Sequence[str], folder: Path, life_s: float) -> bool:
+    """The same, of that command."""
     with (folder / "controllers.log").open("ab") as log:
         controller = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
@@ -156,7 +161,7 @@ def live(folder: Path, life_s: float) -> bool:
 
 def count(folder: Path, tally: Tally) -> None:
     """Lost, doubled, orphans of one night."""
-    requested, ended = journal_of(folder)
+    requested, ended = journal_of(folder / "home")
     began = [line.split() for line in lines(folder / "began.log")]
     supervised = {path.parent.name for path in (folder / "home" / "attempts").glob("*/supervisor.json")}
     launched = {token for *_, token in began} | supervised | set(requested)
@@ -169,9 +174,9 @@ def count(folder: Path, tally: Tally) -> None:
         process.kill()
 
 
-def journal_of(folder: Path) -> tuple[list[str], list[str]]:
+def journal_of(home: Path) -> tuple[list[str], list[str]]:
     """Tokens that were asked for, and tokens whose Attempts have ended or were refused."""
-    journal = SqliteJournal(folder / "home" / "journal.sqlite")
+    journal = SqliteJournal(home / "journal.sqlite")
     requested: dict[int, str] = {}
     ended: list[str] = []
     for run_id in journal.runs():

@@ -2,16 +2,20 @@
 
 Emulated nights live in a home of their own, HOME/emulated: they must neither be taken for tonight's run nor teach it anything. The emulator
 outlives a controller that is killed, so that its training does, too; the next controller of that Run finds it by `endpoint.json`.
+One that nobody noted, for its controller was killed too early, has a state folder of its own and no jobs, and is taken down by the next.
 """
 
 from __future__ import annotations
 
 import os
-import signal
+import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping
+
+import psutil
 
 from nightspot.cli.home import Home
 from nightspot.emulator.clients import REGION, environment
@@ -31,7 +35,7 @@ from nightspot.process.loss import identity_in
 EMULATED, ENDPOINT = "emulated", "endpoint.json"
 # Real seconds from now until market time begins, so that the emulator is there when it does.
 AHEAD_REAL_S = 8.0
-STOP_REAL_S, LOOK_REAL_S = 60.0, 0.05
+STOP_REAL_S = 60.0
 IDLE_EXIT = "10min"
 DEFAULT_MARKET = "generator:7"
 
@@ -65,8 +69,9 @@ def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:
     real_utc = time.time() + (AHEAD_REAL_S if scaled else 0.0)
     anchor = Anchor(plan.market_now_utc if scaled else real_utc, real_utc, plan.job.time_scale)
     folder = folder_of(home, plan.run_id)
+    end(home, plan.run_id)  # a controller that was killed before it opened the Run may have left one
     try:
-        url = _launched(folder, plan.job, anchor, words(job_file))
+        url = _launched(folder, secrets.token_hex(4), plan.job, anchor, words(job_file))
         _furnish(url, job_file, plan.job)
     except BaseException:
         end(home, plan.run_id)
@@ -75,7 +80,7 @@ def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:
     return real_utc
 
 
-def attach(home: Home, state: RunState, job_file: JobFile | None = None) -> None:
+def attach(home: Home, state: RunState) -> None:
     """Where that Run was emulated: talk to its emulator, started again where it is gone. Otherwise nothing."""
     folder = folder_of(home, state.run_id)
     if not folder.exists() or state.outcome is not None:
@@ -85,33 +90,43 @@ def attach(home: Home, state: RunState, job_file: JobFile | None = None) -> None
     if known is not None and identity is not None and identity.alive():
         _talk_to(str(known["url"]), state.job)
         return
+    if known is None:
+        raise EmulatorError(f"{folder} does not say where the emulator of {state.run_id} keeps its state")
     anchor = Anchor(state.opened_utc, state.anchor_real_utc, state.job.time_scale)
-    _launched(folder, state.job, anchor, known["words"] if known else words(job_file))
+    _launched(folder, str(known["state"]), state.job, anchor, list(known["words"]))
 
 
 def end(home: Home, run_id: str) -> None:
-    """Take it down. What it kept stays, for whoever wants to look."""
-    identity = identity_in(read_json(folder_of(home, run_id) / ENDPOINT))
-    if identity is None:
-        return
-    identity.send(signal.SIGTERM)
-    until_s = time.monotonic() + STOP_REAL_S
-    while identity.alive() and time.monotonic() < until_s:
-        time.sleep(LOOK_REAL_S)
-    identity.send(signal.SIGKILL)
+    """Take it down, and any that nobody noted. What they kept stays, for whoever wants to look."""
+    ours = [process for process in psutil.process_iter() if _emulates(process, folder_of(home, run_id))]
+    for process in ours:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, left = psutil.wait_procs(ours, STOP_REAL_S)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _emulates(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is an emulator whose state lies in that folder."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return "emulate" in words and any(word.startswith(f"{folder}/") for word in words)
 
 
 def folder_of(home: Home, run_id: str) -> Path:
-    """Its state."""
+    """What is known of it: `endpoint.json`, and the state beside it."""
     return home.path / "runs" / f"{run_id}.emulator"
 
 
-def words(job_file: JobFile | None) -> list[str]:
+def words(job_file: JobFile) -> list[str]:
     """The options of `nightspot emulate`, as the job file has them; its traces count from its folder."""
-    table = (job_file.document.emulator if job_file is not None else None) or EmulatorTable()
-    base = job_file.base if job_file is not None else Path()
+    table = job_file.document.emulator or EmulatorTable()
     market = {ALL_SPOT: DEFAULT_MARKET, **table.market}
-    given = [_market(name, spec, base) for name, spec in market.items()]
+    given = [_market(name, spec, job_file.base) for name, spec in market.items()]
     return [word for spec in given for word in ("--market", spec)] + list(table.options)
 
 
@@ -121,14 +136,14 @@ def _market(name: str, spec: str, base: Path) -> str:
     return spec if name == ALL_SPOT else f"{name}={spec}"
 
 
-def _launched(folder: Path, job: Job, anchor: Anchor, options: list[str]) -> str:
+def _launched(folder: Path, state: str, job: Job, anchor: Anchor, options: list[str]) -> str:
     clock = ["--anchor-market-utc", repr(anchor.market_utc), "--anchor-real-utc", repr(anchor.real_utc)]
     clock += ["--time-scale", repr(anchor.time_scale), "--idle-exit", IDLE_EXIT]
-    launched = launch(folder, [*clock, *options], owned=False)
+    launched = launch(folder / state, [*clock, *options], owned=False)
     identity = identify(launched.pid)
     if identity is None:
         raise EmulatorError(f"the emulator ended at once; see {launched.log}")
-    document = {**identity.as_json(), "url": launched.endpoint_url, "words": options}
+    document = {**identity.as_json(), "url": launched.endpoint_url, "state": state, "words": options}
     write_whole(folder / ENDPOINT, document)
     _talk_to(launched.endpoint_url, job)
     return launched.endpoint_url

@@ -1,0 +1,162 @@
+"""The recommender's night on SageMaker: the emulator's, through our own backend, from the command line."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightspot.emulator.container import what_is_missing
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "recommender"
+NIGHTSPOT = [sys.executable, "-c", "from nightspot.cli.app import main; main()"]
+SMALL = {"users": "300", "items": "500", "interactions": "20000", "epochs": "60"}
+ON_DEMAND_USD, SPOT_FACTOR = 32.77, 0.3
+missing = pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
+
+# The first type never comes. The second has capacity for an hour and a half, too little to finish in; then on-demand does the rest.
+JOB = """
+name = "recommender"
+artifact = "model.pt"
+policy = {{ name = "timed-fallback", wait = "2h30min" }}
+time_scale = 240
+[sagemaker]
+template = "request.json"
+region = "us-east-1"
+[work]
+units = 60
+unit = "epoch"
+each = "4min"
+[deadline]
+start = "20:00"
+at = "12:00"
+[checkpoint]
+interval = "4min"
+[[pools]]
+id = "never"
+backend = "sagemaker"
+market = "spot"
+instance_type = "ml.p3dn.24xlarge"
+price = 9.36
+full_price = 31.21
+bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
+[[pools]]
+id = "spot"
+backend = "sagemaker"
+market = "spot"
+instance_type = "ml.p4d.24xlarge"
+price = 9.83
+bounds = {{ lead = "1h", stop = "40min", refusal = "2h", save = "5min" }}
+[[pools]]
+id = "on-demand"
+backend = "sagemaker"
+market = "on-demand"
+instance_type = "ml.p4d.24xlarge"
+price = {price}
+bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
+[emulator]
+source = "{example}"
+market = {{ "ml.p3dn.24xlarge" = "never", "ml.p4d.24xlarge" = "capacity.json" }}
+options = ["--sync-every", "2min", "--faults", "{faults}"]
+"""
+
+
+def written(folder: Path, faults: str = "throttle=0.03,lost=0.02,seed=5") -> Path:
+    """The job file, its request, and capacity from 20:50 to 22:20."""
+    request = json.loads((EXAMPLE / "sagemaker" / "request.json").read_text())
+    request["HyperParameters"] |= SMALL
+    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "capacity.json").write_text(
+        json.dumps({"metadata": {"gap_seconds": 600}, "data": [0] * 5 + [1] * 9 + [0] * 200})
+    )
+    (folder / "job.toml").write_text(JOB.format(price=ON_DEMAND_USD, example=EXAMPLE, faults=faults))
+    return folder / "job.toml"
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSPOT_", "AWS_", "SM_"))}
+
+
+def played(folder: Path) -> dict[str, Any]:
+    """The object that `run --json` prints last."""
+    words = [*NIGHTSPOT, "--home", str(folder / "home"), "run", str(written(folder)), "--emulate", "--json"]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        timeout=290,
+        env=clean_environment(),
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def digest_of_an_undisturbed_training(folder: Path) -> str:
+    """The same program with the same arguments, alone."""
+    options = [word for name, value in sorted((SMALL | {"seed": "0"}).items()) for word in (f"--{name}", value)]
+    words = [sys.executable, str(EXAMPLE / "train.py"), *options, "--out", str(folder / "alone.pt")]
+    subprocess.run(words, capture_output=True, timeout=200, env=clean_environment(), check=True, cwd=folder)
+    return hashlib.sha256((folder / "alone.pt").read_bytes()).hexdigest()
+
+
+@missing
+@pytest.mark.slow
+def test_a_night_on_sagemaker_tries_types_is_interrupted_falls_back_and_leaves_the_same_model(tmp_path: Path) -> None:
+    night = played(tmp_path)
+    assert (night["outcome"], night["late"]) == ("completed", False)
+    never, spot, *_, last = night["attempts"]
+    assert (never["pool"], never["outcome"], never["cost_usd"]) == ("never", "no-capacity", 0.0)
+    assert spot["pool"] == "spot"
+    assert spot["incarnation"] >= 2  # it was taken, and waited for capacity once more
+    assert night["interruptions"] >= 1
+    assert 0 < spot["units"] < 60
+    assert (last["pool"], last["outcome"]) == ("on-demand", "completed")
+    assert night["model_sha256"] == digest_of_an_undisturbed_training(tmp_path)
+    check_bill(night, spot, last)
+
+
+def check_bill(night: dict[str, Any], spot: dict[str, Any], last: dict[str, Any]) -> None:
+    """Billable seconds carry the discount: both legs are billed at the on-demand price."""
+    for attempt in (spot, last):
+        assert attempt["cost_usd"] == pytest.approx(attempt["billable_s"] / 3600 * ON_DEMAND_USD, rel=1e-6)
+    assert 0 < spot["billable_s"] <= 90 * 60 * SPOT_FACTOR + 60  # it had an instance for an hour and a half at most
+    assert night["cost_usd"] == pytest.approx(sum(a["cost_usd"] for a in night["attempts"]))
+
+
+@missing
+def test_an_emulated_night_is_kept_apart_and_its_emulator_is_taken_down(tmp_path: Path) -> None:
+    job = written(tmp_path)
+    job.write_text(job.read_text().replace('source = "', 'source = "nowhere'))
+    words = [*NIGHTSPOT, "--home", str(tmp_path / "home"), "run", str(job), "--emulate"]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=clean_environment(),
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 13
+    assert "[emulator] source: there is no" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home" / "journal.sqlite").exists()
+    assert not [line for line in commands() if str(tmp_path) in line and "emulate" in line]
+
+
+def commands() -> list[str]:
+    """Of all processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
