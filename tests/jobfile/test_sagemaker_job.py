@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from nightspot.jobfile import JobFile, PlannedNight, check_fits, plan_night
+from nightspot.cli.choose import check_same_job
+from nightspot.errors import JobFileError
+from nightspot.jobfile import JobFile, PlannedNight, changed_field, check_fits, plan_night
 from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.events import RunOpened
+from nightspot.model.state import RunState
 from nightspot.night.codec import decode, encode
 from tests.jobfile.files import EVENING_UTC
 from tests.jobfile.requests import NIGHT, REQUEST, changed, night_in
@@ -220,6 +224,24 @@ def test_what_the_result_depends_on_is_a_runs_identity(tmp_path: Path, field: st
     override = json.dumps(OTHER[field])
     if ".0." not in field:
         assert fingerprint(tmp_path, f"sagemaker.overrides.{field}={override}") != fingerprint(tmp_path)
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_the_field_that_makes_it_another_run_is_named_with_both_values(tmp_path: Path, field: str) -> None:
+    found = changed_field(REQUEST, changed(field, OTHER[field]))
+    assert found is not None
+    assert found[0] == ("InputDataConfig" if ".0." in field else field.removeprefix("ResourceConfig."))
+    assert found[2] == OTHER[field] or ".0." in field
+    assert all(changed_field(REQUEST, changed(same, SAME[same])) is None for same in SAME)
+
+
+def test_a_night_that_began_with_another_request_is_not_continued(tmp_path: Path) -> None:
+    began = planned(night_in(tmp_path)).job
+    now = planned(night_in(tmp_path, request=changed("HyperParameters.lr", "0.2"))).job
+    state = cast("RunState", SimpleNamespace(job=began, run_id=RUN_ID))
+    check_same_job(state, began, "night.toml")
+    with pytest.raises(JobFileError, match=r"the request's HyperParameters\.lr = '0\.2': run .* began with '0\.1'"):
+        check_same_job(state, now, "night.toml")
 
 
 def test_a_placeholder_does_not_make_each_night_another_job(tmp_path: Path) -> None:

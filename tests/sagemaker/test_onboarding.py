@@ -254,20 +254,23 @@ def test_any_jobs_name_makes_a_file_that_loads(tmp_path: Path, name: str) -> Non
 def test_every_option_that_is_commented_out_is_right_where_it_stands(tmp_path: Path) -> None:
     written(tmp_path, heard(spot(NAME)))
     text = (tmp_path / "nightspot.toml").read_text()
-    options = [line for line in text.splitlines() if re.match(r"# (\w+ = |\[hooks\])", line)]
+    options = [line for line in text.splitlines() if re.match(r"# (\w+ = |\[(hooks|emulator)\])", line)]
     assert len(options) >= 10
     open_: Any = text
     for line in options:
-        if "risk" not in line:
+        if not re.search("risk|source|data|hooks", line):
             (tmp_path / "one.toml").write_text(text.replace(line, line[2:]))
             load_job(tmp_path / "one.toml")
         open_ = open_.replace(line, line[2:])
     (tmp_path / "all.toml").write_text(open_)
-    assert load_job(tmp_path / "all.toml").document.hooks.risk is not None
+    document = load_job(tmp_path / "all.toml").document
+    assert document.hooks.risk is not None
+    assert document.emulator is not None
+    assert document.emulator.data == {"train": "data/train"}
 
 
 def test_it_is_short_enough_to_read(tmp_path: Path) -> None:
     written(tmp_path, heard(described(), spot("recommender-1"), price=1.5))
     lines = (tmp_path / "nightspot.toml").read_text().splitlines()
-    assert len(lines) < 90
+    assert len(lines) < 95
     assert max(len(line) for line in lines) <= 140

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Callable, Sequence
 
 from nightspot.errors import JobFileError
-from nightspot.jobfile import JobFile
+from nightspot.jobfile import JobFile, changed_field
 from nightspot.jobfile.plan import PlannedNight as Plan
 from nightspot.model.job import Job
 from nightspot.model.state import RunState, replay
@@ -124,6 +124,9 @@ def check_same_job(state: RunState, job: Job, file: str) -> None:
         raise _changed(state, file, key, new, json.dumps(old, default=str))
     if now.command != before.command:
         raise _changed(state, file, "command", " ".join(now.command), " ".join(before.command))
+    was, is_ = (pools[0].options.get("request") for pools in (state.job.pools, job.pools))
+    if was and is_ and (field := changed_field(was, is_)) is not None:
+        raise _changed(state, file, f"the request's {field[0]}", field[2], f"{field[1]!r}")
     raise _changed(state, file, "training.code", "changed", "other code, channels or world sizes")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nightspot.jobfile.durations import format_duration, parse_duration
 from nightspot.jobfile.feasible import check_fits, check_pools
+from nightspot.jobfile.fingerprint import changed_field
 from nightspot.jobfile.init import starter
 from nightspot.jobfile.load import JobFile, load_job
 from nightspot.jobfile.overrides import apply_overrides
@@ -14,6 +15,7 @@ __all__ = [
     "JobFile",
     "PlannedNight",
     "apply_overrides",
+    "changed_field",
     "check_fits",
     "check_pools",
     "format_duration",

@@ -9,6 +9,8 @@ from typing import Any, Mapping, Optional, Sequence
 
 from nightspot.errors import JobFileError
 from nightspot.jobfile.document import Document
+from nightspot.jobfile.findings import Path as Path_
+from nightspot.jobfile.tomltext import dotted
 
 VERSION = 1
 MOST_FILES = 10_000
@@ -47,6 +49,20 @@ def of_result(request: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: request.get(key) for key in ("AlgorithmSpecification", "InputDataConfig", "Environment")}
     instances = (request.get("ResourceConfig") or {}).get("InstanceCount")
     return {**kept, "HyperParameters": hyperparameters, "InstanceCount": instances}
+
+
+def changed_field(before: Mapping[str, Any], now: Mapping[str, Any]) -> Optional[tuple[str, Any, Any]]:
+    """The first field of two requests' results that differs, and what stands there in each (None: nothing); None where none does."""
+    return _changed(of_result(before), of_result(now), ())
+
+
+def _changed(before: Any, now: Any, path: Path_) -> Optional[tuple[str, Any, Any]]:
+    if before == now:
+        return None
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = (_changed(before.get(key), now.get(key), (*path, key)) for key in sorted({*before, *now}))
+        return next((found for found in inner if found is not None), None)
+    return dotted(path), before, now
 
 
 def code_files(command: Sequence[str], patterns: Optional[Sequence[str]], directory: Path, file: str) -> list[Path]:

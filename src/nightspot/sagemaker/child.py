@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
@@ -20,7 +21,7 @@ from nightspot.sagemaker.night import Night
 LOOK_S = 0.2
 # How long a controller that was told to leave may take to say so.
 LEAVE_S = 60.0
-SAYS, TELLS = "night.log", "night.json"
+LOG = "night.log"
 Say = Callable[[str], None]
 
 
@@ -30,7 +31,9 @@ def run_night(file: Path, arguments: Sequence[str], environment: Mapping[str, st
     Raises StoppedError where Ctrl-C left it running, NightNotRunError where it did not come to a night.
     """
     command = [sys.executable, "-m", "nightspot.cli", *arguments]
-    with (file.parent / SAYS).open("w+b") as says, (file.parent / TELLS).open("w+b") as tells:
+    log = file.parent / LOG
+    with log.open("ab") as says, tempfile.TemporaryFile() as tells:
+        heard = _Lines(log, says.tell(), say)
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -39,20 +42,20 @@ def run_night(file: Path, arguments: Sequence[str], environment: Mapping[str, st
             env={**os.environ, **environment},
             start_new_session=True,
         )
-        heard = _Lines(file.parent / SAYS, say)
         try:
             code = _until_the_end(child, heard)
         except KeyboardInterrupt:
             raise StoppedError(_left(child, heard, file)) from None
-    return _night(file, code, heard)
+        tells.seek(0)
+        return _night(file, code, heard, tells.read())
 
 
 class _Lines:
-    """What has been said so far, line by line, from a file that grows."""
+    """What has been said since an offset, line by line, from a file that grows: one controller after the other writes to it."""
 
-    def __init__(self, path: Path, say: Say) -> None:
+    def __init__(self, path: Path, offset: int, say: Say) -> None:
         self._path, self._say = path, say
-        self._offset, self.last = 0, ""
+        self._offset, self.last = offset, ""
 
     def hear(self, *, to_the_end: bool = False) -> None:
         """Say each whole line that is new; at the end the rest, too."""
@@ -91,8 +94,8 @@ def _left(child: subprocess.Popen[bytes], heard: _Lines, file: Path) -> str:
     return f"{heard.last or 'left'}. To go on, {again}" if code == ExitCode.LEFT_RUNNING else heard.last or "left"
 
 
-def _night(file: Path, code: int, heard: _Lines) -> Night:
-    facts = _told(file.parent / TELLS)
+def _night(file: Path, code: int, heard: _Lines, told: bytes) -> Night:
+    facts = _facts(told)
     if facts is None:
         sentence = heard.last.removeprefix("nightspot: ") or f"`nightspot run {file}` ended with {code}"
         raise NightNotRunError(sentence, code)
@@ -101,9 +104,9 @@ def _night(file: Path, code: int, heard: _Lines) -> Night:
     return Night.of(facts, file, code)
 
 
-def _told(path: Path) -> dict[str, Any] | None:
+def _facts(told: bytes) -> dict[str, Any] | None:
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        facts = json.loads(told)
     except ValueError:
         return None
     return facts if isinstance(facts, dict) else None

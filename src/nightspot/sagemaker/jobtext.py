@@ -75,6 +75,11 @@ failures = 3                          # failed attempts in a row without a new c
 # [hooks]                             # commands that tell somebody
 # risk = "notify-send 'the model may become late'"
 # risk_slack = "15min"
+
+# `nightspot run --emulate --set time_scale=240` plays the night on this machine first, with what stands here.
+# [emulator]
+# source = "."                        # the folder of the script
+# data = {data}   # a little of each channel is enough
 """
 
 
@@ -105,6 +110,12 @@ def _filled(job: Onboarded) -> str:
         spot_bounds=_bounds(job.lead["spot"]),
         full_price=_full_price(job),
         bounds=_bounds(job.lead["on-demand"]),
+        data=show(
+            {
+                channel["ChannelName"]: f"data/{channel['ChannelName']}"
+                for channel in job.request.get("InputDataConfig", ())
+            }
+        ),
         pattern=f"pattern = {show(job.saving.pattern)}" if job.saving.pattern else '# pattern = "ckpt-*.pt"',
     )
 
