@@ -11,6 +11,8 @@ from nightspot.model.capacity import Market
 
 FLAGS = ("EnableManagedSpotTraining", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 
+CHANNEL = {"CompressionType": "None", "RecordWrapperType": "None"}
+
 
 def summary(record: JobRecord) -> dict[str, Any]:
     """Its line in a list."""
@@ -49,8 +51,11 @@ def _completed_request(record: JobRecord) -> dict[str, Any]:
         resources |= {"SelectedInstanceType": record.selected_type, "SelectedInstanceCount": 1}
     stopping = {"MaxRuntimeInSeconds": DAY_S, **record.request.get("StoppingCondition", {})}
     checkpoint = record.request.get("CheckpointConfig")
+    channels = record.request.get("InputDataConfig")
     profiler = record.request.get("ProfilerConfig", {"DisableProfiler": True})
     return {
+        "InputDataConfig": channels and [{**CHANNEL, **channel} for channel in channels],
+        "OutputDataConfig": {"KmsKeyId": "", **record.request["OutputDataConfig"]},  # the SDK counts on its being there
         "ResourceConfig": resources,
         "StoppingCondition": stopping,
         "CheckpointConfig": checkpoint and {"LocalPath": "/opt/ml/checkpoints", **checkpoint},
