@@ -73,6 +73,8 @@ def test_a_look_without_an_answer_ends_with_the_budget_and_says_so(far: Answers)
         never.wait(60.0)
 
     said = findings(job(), far, looks=(("the moon", hangs), ("the sun", lambda _: [fine("shines")])), budget_s=0.2)
+    (left,) = [one for one in threading.enumerate() if one.name == "doctor: the moon"]
+    assert left.daemon, "else the command could not end"
     never.set()
     assert [one.what for one in said] == ["before", "the moon: there was no answer within 0.2 s", "shines"]
     assert said[1].kind is Kind.UNCHECKED

@@ -159,6 +159,7 @@ def test_no_training_of_another_job_can_be_stopped_or_seen() -> None:
 def test_one_role_may_be_passed_and_to_sagemaker_only() -> None:
     document = policy(job(), "job.toml")
     assert allowed(document, "iam:PassRole", ROLE, PassedToService="sagemaker.amazonaws.com")
+    assert not allowed(document, "iam:PassRole", ROLE)
     assert not allowed(document, "iam:PassRole", ROLE, PassedToService="ec2.amazonaws.com")
     assert not allowed(document, "iam:PassRole", f"{ROLE}2", PassedToService="sagemaker.amazonaws.com")
 
