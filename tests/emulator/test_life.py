@@ -11,10 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from nightspot.emulator.settings import Delays, Faults, Settings, Weather
+from nightspot.emulator.weather import Sky
+from nightspot.market import ALWAYS as ALWAYS_THERE
+from nightspot.market import Generator
 from nightspot.model.capacity import Market
 from tests.emulator.stage import Stage, stage, statuses
 
-NEVER, ALWAYS = Weather("never"), Weather("always")
+NEVER = Weather("never")
 G5, SPOT = "ml.g5.xlarge", Market.SPOT
 
 
@@ -285,13 +288,10 @@ def test_a_new_time_scale_does_not_move_market_time(tmp_path: Path) -> None:
         assert before_utc <= now_utc < before_utc + 3600 * 60
 
 
-def test_one_seed_gives_each_spot_type_weather_of_its_own_and_always_the_same(tmp_path: Path) -> None:
-    from nightspot.emulator.weather import Sky
-
-    settings = Settings(state=tmp_path, spot=Weather("generator", seed=7))
-    one, same = Sky(settings, 1e9), Sky(settings, 1e9)
-    kinds = (G5, "ml.g6.xlarge", "ml.p3.2xlarge")
-    traces = [one.trace(kind, SPOT) for kind in kinds]
-    assert traces == [same.trace(kind, SPOT) for kind in kinds]
-    assert len({trace.flips_s for trace in traces}) == 3
-    assert one.trace(G5, Market.ON_DEMAND).up(2e9)
+def test_a_spec_means_the_same_capacity_wherever_it_is_given(tmp_path: Path) -> None:
+    """From the market start of the state on; one for a single pool goes before the one for all of Spot."""
+    own = {("ml.g6.xlarge", SPOT): Weather("generator", seed=8), (G5, Market.ON_DEMAND): Weather("generator", seed=7)}
+    sky = Sky(Settings(state=tmp_path, spot=Weather("generator", seed=7), markets=own), 1e9)
+    assert sky.trace(G5, SPOT) == sky.trace(G5, Market.ON_DEMAND) == Generator(7).trace(1e9)
+    assert sky.trace("ml.g6.xlarge", SPOT) == Generator(8).trace(1e9)
+    assert sky.trace("ml.g6.xlarge", Market.ON_DEMAND) == ALWAYS_THERE

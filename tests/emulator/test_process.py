@@ -16,6 +16,7 @@ from nightspot.emulator.clients import client, without_aws
 from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.launch import Launched
 from nightspot.errors import ExitCode
+from nightspot.process.identity import identify
 from nightspot.process.tree import pids
 from tests.emulator.emulated import Emulated, emulated, needs_container
 from tests.emulator.stage import IMAGE, request, statuses
@@ -140,6 +141,32 @@ def test_the_same_state_goes_on_whatever_ended_the_emulator(
 def _has(running: Launched, key: str) -> bool:
     listed = client("s3", running.endpoint_url).list_objects_v2(Bucket="bucket")
     return key in [one["Key"] for one in listed.get("Contents", ())]
+
+
+LAUNCHER = """
+import sys, time
+from pathlib import Path
+from nightspot.emulator.launch import launch
+print(launch(Path(sys.argv[1]), owned=sys.argv[2] == "owned").pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("owned", ["owned", "detached"])
+def test_an_owned_emulator_dies_with_its_launcher_and_a_detached_one_does_not(tmp_path: Path, owned: str) -> None:
+    command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "s"), owned]
+    launcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    pid = int(launcher.stdout.readline())
+    emulator = identify(pid)
+    assert emulator is not None
+    launcher.kill()
+    launcher.communicate()
+    if owned == "detached":
+        address = (tmp_path / "s/emulator.log").read_text().split()[1]
+        assert client("sagemaker", address).list_training_jobs()["TrainingJobSummaries"] == []
+        assert emulator.send(signal.SIGTERM)
+    wait_for("the end", lambda: not emulator.alive())
 
 
 def test_a_second_emulator_on_the_same_state_is_refused(emulated: Emulated) -> None:

@@ -50,8 +50,8 @@ class Delays:
 class Settings:
     """`markets`, `quotas`, `spot_factors` are by (instance type, market) or instance type; the rest of them have the defaults.
 
-    `spot` is the weather of all Spot pools without one of their own, each with its own seed where it is a generator. `anchor_market_utc`
-    and `anchor_real_utc`: None keeps what the state folder has, or begins now. `sync_s` is the checkpoint agent's interval.
+    `spot` is the weather of all Spot pools without one of their own. `anchor_market_utc` and `anchor_real_utc`: None keeps what the state
+    folder has, or begins now. `sync_s` is the checkpoint agent's interval.
     `idle_exit_real_s` 0: never.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zlib
 
 from nightspot.emulator.settings import Settings, Weather
 from nightspot.market import Trace, capacity_trace
@@ -34,14 +33,13 @@ class Sky:
             return trace_of(own, self._start_utc)
         if market is Market.ON_DEMAND:
             return trace_of(ALWAYS, self._start_utc)
-        # One seed for all pools would give them all the same weather: then no second type would ever help.
-        return trace_of(self._settings.spot, self._start_utc, salt=zlib.crc32(instance_type.encode()))
+        return trace_of(self._settings.spot, self._start_utc)
 
 
-def trace_of(weather: Weather, start_utc: float, salt: int = 0) -> Trace:
-    """What a SPEC stands for, its first instant at `start_utc`. A generator's seed is seed + salt."""
+def trace_of(weather: Weather, start_utc: float) -> Trace:
+    """What a SPEC stands for, wherever it is given: its first instant at `start_utc`."""
     if weather.kind == "generator":
-        return capacity_trace({"seed": weather.seed + salt}, start_utc)
+        return capacity_trace({"seed": weather.seed}, start_utc)
     if weather.kind == "trace":
         return capacity_trace({"trace": weather.name}, start_utc, weather.trace_text)
     return capacity_trace(weather.kind, start_utc)
