@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nightspot.errors import ExitCode, JobFileError
 from nightspot.jobfile import check_fits, job_schema, load_job, plan_night
 from tests.jobfile.files import EVENING_UTC, JOB, written
+from tests.jobfile.requests import NIGHT, request_in
 
 # setting | key that is named | part of what is said
 WRONG = """
@@ -352,9 +353,11 @@ NASTY = [
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from(leaves(job_schema())), st.sampled_from(NASTY) | st.text(max_size=8))
-def test_no_value_of_any_key_is_worse_than_a_refusal(tmp_path_factory: Any, key: str, value: str) -> None:
-    path = written(tmp_path_factory.getbasetemp(), name="nasty.toml")
+@given(
+    st.sampled_from(leaves(job_schema())), st.sampled_from(NASTY) | st.text(max_size=8), st.sampled_from([JOB, NIGHT])
+)
+def test_no_value_of_any_key_is_worse_than_a_refusal(tmp_path_factory: Any, key: str, value: str, text: str) -> None:
+    path = written(request_in(tmp_path_factory.getbasetemp()), text, "nasty.toml")
     try:
         plan_night(load_job(path, [f"{key}={value}"]), EVENING_UTC)
     except JobFileError as error:

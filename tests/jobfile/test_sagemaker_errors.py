@@ -13,7 +13,7 @@ import pytest
 from nightspot.errors import ExitCode, JobFileError
 from nightspot.jobfile import plan_night, requestmodel
 from tests.jobfile.files import EVENING_UTC
-from tests.jobfile.requests import NIGHT, changed, night_in
+from tests.jobfile.requests import NIGHT, REQUEST, changed, night_in
 
 # setting | key of the job file | part of what is said
 WRONG = """
@@ -90,6 +90,7 @@ HyperParameters                        | []                    | expected an obj
 Environment.DEEP                       | {}                    | expected a text
 RoleArn                                | "arn:aws:iam::1:role/x" | expected a text that matches arn:aws
 ResourceConfig.InstanceCount           | "2"                   | expected a whole number
+ResourceConfig.InstanceCount           | 0                     | expected a whole number of instances
 ResourceConfig.InstanceCount           | true                  | expected a whole number
 RetryStrategy.MaximumRetryAttempts     | 31                    | at most 30 are allowed
 EnableManagedSpotTraining              | "yes"                 | expected true or false
@@ -230,6 +231,65 @@ def test_a_training_jobs_name_holds_the_run_and_the_attempt_even_begun_afresh(tm
     assert len(longest) <= 63
     with pytest.raises(JobFileError, match=r"longer than 63 characters\. Make it 1 shorter\."):
         plan_night(job_file, EVENING_UTC, "-2")
+
+
+def fields(value: Any, path: str = "") -> list[str]:
+    """Every field of a request, as `changed` names it."""
+    here = [path] if path else []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return here + [name for key, item in inner for name in fields(item, f"{path}.{key}".strip("."))]
+
+
+JUNK: list[Any] = [
+    None,
+    [],
+    {},
+    "",
+    "x",
+    "\0",
+    0,
+    -1,
+    10**30,
+    1.5,
+    True,
+    [{}],
+    {"a": {}},
+    [[1]],
+    "s3://",
+    "{night",
+    3.0e300,
+]
+MORE = [
+    "CheckpointConfig.LocalPath",
+    "ResourceConfig.InstanceGroups",
+    "InputDataConfig.0.InputMode",
+    "Tags",
+    "VpcConfig",
+]
+MORE += [
+    "ResourceConfig.KeepAlivePeriodInSeconds",
+    "ResourceConfig.InstancePreferences",
+    "AlgorithmSpecification.Bogus",
+]
+
+
+@pytest.mark.parametrize("modelled", [True, False], ids=["with boto3", "without"])
+def test_no_value_of_any_field_is_worse_than_a_refusal(
+    tmp_path: Path, modelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not modelled:
+        monkeypatch.setattr(requestmodel, "create_training_job", lambda: None)
+    refused = 0
+    for field in [name for name in [*fields(REQUEST), *MORE] if not name.endswith(".0")]:
+        for value in JUNK:
+            try:
+                plan_night(night_in(tmp_path, request=changed(field, value)), EVENING_UTC)
+            except JobFileError as error:
+                refused += 1
+                assert error.field
+                assert error.remedy
+                assert "\n" not in str(error)
+    assert refused > 200
 
 
 def test_the_number_of_further_mistakes_is_told(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from nightspot.backends.aws.calls import Aws
 from nightspot.jobfile import JobFile, check_fits, load_job, plan_night
 from nightspot.jobfile.requestmodel import create_training_job
+from nightspot.sagemaker import init
 from nightspot.sagemaker.describing import request_of
 from nightspot.sagemaker.init import files
 from nightspot.sagemaker.measures import base_name, high, past_job, spot_share, work_s
@@ -248,7 +250,7 @@ def test_the_users_own_limits_are_left_out_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["A_b.C", "x" * 63, "-", "17"])
 def test_any_jobs_name_makes_a_file_that_loads(tmp_path: Path, name: str) -> None:
     assert written(tmp_path, heard(described(name))).name
-    assert written(tmp_path, heard(described(name)), name="mine").name == "mine"
+    assert written(tmp_path, heard(described(name)), name="Shop Window").name == "shop-window"
 
 
 def test_every_option_that_is_commented_out_is_right_where_it_stands(tmp_path: Path) -> None:
@@ -274,3 +276,30 @@ def test_it_is_short_enough_to_read(tmp_path: Path) -> None:
     lines = (tmp_path / "nightspot.toml").read_text().splitlines()
     assert len(lines) < 95
     assert max(len(line) for line in lines) <= 140
+
+
+class PriceList:
+    """AWS's price list, with one price in it."""
+
+    def plain_client(self, _service: str, _region: str, /) -> PriceList:
+        return self
+
+    def get_products(self, **_asked: Any) -> dict[str, Any]:
+        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": "1.5"}}
+        product = {"terms": {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}}
+        return {"PriceList": [json.dumps(product)]}
+
+
+def test_the_list_price_is_of_all_instances_and_a_home_is_not_needed(tmp_path: Path) -> None:
+    resources = {**RECORDED["ResourceConfig"], "InstanceCount": 4}
+    known = heard(described(ResourceConfig=resources))
+    priced = init.with_price(known, tmp_path / "no home yet", cast("Aws", PriceList()))
+    assert priced.price_usd_per_hour == 6.0
+    assert priced.price_source.startswith("AWS's price list for eu-central-1, 20")
+
+
+def test_without_a_price_list_the_night_is_planned_all_the_same(
+    tmp_path: Path, no_aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert init.with_price(heard(described()), tmp_path, Aws()).price_usd_per_hour is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.durations import about, format_duration
@@ -22,6 +22,12 @@ OBJECTS = (
     "HyperParameters",
     "Environment",
 )
+NUMBERS: Mapping[tuple[str, ...], str] = {
+    ("StoppingCondition", "MaxRuntimeInSeconds"): "seconds",
+    ("StoppingCondition", "MaxWaitTimeInSeconds"): "seconds",
+    ("ResourceConfig", "InstanceCount"): "instances",
+}
+LARGEST = 10**8
 PER_ATTEMPT = {
     "InstancePreferences": "Leave it out; give an on-demand pool instance_types = [...] instead.",
     "InstanceGroups": "Use one instance type for all instances: nightspot sets it for each attempt.",
@@ -43,10 +49,10 @@ def _kinds(request: Request) -> Iterator[Wrong]:
     for key in OBJECTS:
         if key in request and not isinstance(request[key], dict):
             yield Wrong((key,), request[key], "expected an object", "CreateTrainingJob says what belongs there.")
-    for key in ("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds"):
-        value = at(request, "StoppingCondition", key)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            yield Wrong(("StoppingCondition", key), value, "expected a whole number of seconds", "Correct it.")
+    for path, what in NUMBERS.items():
+        value = at(request, *path)
+        if value is not None and (type(value) is not int or not 0 < value <= LARGEST):
+            yield Wrong(path, value, f"expected a whole number of {what}", "Correct it.")
 
 
 def _table(document: Document) -> SageMakerTable:

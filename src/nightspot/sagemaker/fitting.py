@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence, Union
 
 from nightspot.jobfile import format_duration, load_job
-from nightspot.jobfile.fields import slugged
-from nightspot.jobfile.kinds import LONGEST_NAME
 from nightspot.jobfile.tomltext import show
 from nightspot.sagemaker.child import run_night
 from nightspot.sagemaker.errors import EstimatorError
 from nightspot.sagemaker.night import Night
+from nightspot.sagemaker.onboarding import job_name
 from nightspot.sagemaker.recording import record
 from nightspot.sagemaker.sourcename import source_name
 
@@ -79,7 +78,7 @@ def _name(name: str | None, estimator: Any) -> str:
     if name is not None:
         return name
     base = getattr(estimator, "base_job_name", None) or Path(str(getattr(estimator, "entry_point", ""))).stem
-    return slugged(str(base))[:LONGEST_NAME].strip("-") or "training"
+    return job_name(str(base))
 
 
 def _sagemaker(

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from nightspot.backends.aws.calls import Aws
 from nightspot.sagemaker.jobtext import job_text
-from nightspot.sagemaker.onboarding import Onboarded, onboard
+from nightspot.sagemaker.onboarding import Onboarded, job_name, onboard
 from nightspot.sagemaker.pastjobs import Heard, hear
 
 
 def from_training_job(name: str, region: str, home: Path, aws: Aws | None = None) -> Onboarded:
     """Read that job and its siblings. PastJobError or BackendError where that cannot be done. `home` keeps the prices that were heard."""
     aws = aws if aws is not None else Aws()
-    return onboard(_priced(hear(name, region, aws), home, aws))
+    return onboard(with_price(hear(name, region, aws), home, aws))
 
 
-def _priced(heard: Heard, home: Path, aws: Aws) -> Heard:
+def with_price(heard: Heard, home: Path, aws: Aws) -> Heard:
     """With the list price of the whole attempt, where AWS tells it; a night is planned without it, too."""
     resources = heard.job.get("ResourceConfig") or {}
     prices = importlib.import_module("nightspot.backends.aws.prices")  # it needs boto3, which may be missing until here
@@ -36,5 +36,5 @@ def _priced(heard: Heard, home: Path, aws: Aws) -> Heard:
 
 def files(job: Onboarded, name: str = "") -> dict[str, str]:
     """The texts of request.json and of the job file, by what they are: `request` and `job`. `name` replaces the job's own."""
-    named = replace(job, name=name) if name else job
+    named = replace(job, name=job_name(name)) if name else job
     return {"request": json.dumps(job.request, indent=2) + "\n", "job": job_text(named)}

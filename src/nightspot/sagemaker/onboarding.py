@@ -86,7 +86,7 @@ def onboard(heard: Heard) -> Onboarded:
     saving = _saving(heard.checkpoint_files, job.epochs)
     return Onboarded(
         source=job.name,
-        name=slugged(base_name(job.name))[:LONGEST_NAME].strip("-") or "training",
+        name=job_name(base_name(job.name)),
         region=heard.region,
         request=request,
         instance_type=job.instance_type,
@@ -104,6 +104,11 @@ def onboard(heard: Heard) -> Onboarded:
         limits=dict(heard.job.get("StoppingCondition") or {}),
         warnings=tuple(_warnings(heard, job, jobs, saving, why_not(request))),
     )
+
+
+def job_name(text: str) -> str:
+    """The nearest name that a job on SageMaker can have."""
+    return slugged(text)[:LONGEST_NAME].strip("-") or "training"
 
 
 def _like(job: PastJob, jobs: Sequence[PastJob]) -> list[PastJob]:
@@ -139,7 +144,7 @@ def _checkpoints(described: Mapping[str, Any], name: str) -> str:
     if given:  # an attempt of ours had a folder of its run's own
         return base if last == run_of(name) else given
     bucket = "/".join(str(described["OutputDataConfig"]["S3OutputPath"]).split("/")[:3])
-    return f"{bucket}/nightspot-checkpoints/{slugged(base_name(name))[:LONGEST_NAME].strip('-') or 'training'}"
+    return f"{bucket}/nightspot-checkpoints/{job_name(base_name(name))}"
 
 
 def _saving(files: Sequence[str], epochs: float | None) -> Saving:
