@@ -13,7 +13,7 @@ from nightspot.backends.aws.calls import Aws
 from nightspot.backends.aws.ending import Ending
 from nightspot.backends.aws.standing import End
 from nightspot.backends.aws.store import Store
-from nightspot.backends.aws.watch import Progress
+from nightspot.backends.aws.wrapped import Progress
 from nightspot.night.ports import Ended, EndKind
 from tests.backends.emulated import BUCKET, REGION, Emulation
 from tests.backends.specs import job, pool, spec

@@ -13,11 +13,14 @@ import pytest
 from nightspot.backends.aws.calls import Aws
 from nightspot.backends.aws.checkpoints import DAMAGED_S, SETTLED_S, checked
 from nightspot.backends.aws.notes import Line
-from nightspot.backends.aws.said import news_of
+from nightspot.backends.aws.said import new_stands, news_of
+from nightspot.backends.aws.standing import Stand
 from nightspot.backends.aws.store import Store
-from nightspot.backends.aws.watch import NOTHING, SILENT_INTERVALS, SILENT_S, Watch, progress_of
+from nightspot.backends.aws.watch import SILENT_AFTER_LEAD, SILENT_INTERVALS, SILENT_S, Watch
+from nightspot.backends.aws.wrapped import NOTHING, Progress, progress_of
 from nightspot.checkpoint.manifest import File, Head, Manifest
 from nightspot.errors import Unsure
+from nightspot.model.attempt import Phase
 from nightspot.night.ports import SavedCheckpoint, WarningSeen
 from tests.backends.emulated import BUCKET, REGION, Emulation
 from tests.backends.specs import job, pool, spec
@@ -63,7 +66,8 @@ class Bucket:
 
     def look(self, after_s: float = 0.0) -> list[Any]:
         self.now_utc += after_s
-        self.watch._next_s = 0.0
+        self.watch._next_s = self.watch._listen_s = 0.0
+        self.watch.listen(last=False)
         new = self.watch.look(self.lines, self.now_utc, last=False)
         self.lines += new
         return [news_of(line) for line in new]
@@ -244,6 +248,54 @@ def test_the_wrappers_last_word_is_read_whole_and_nonsense_is_not() -> None:
     assert progress_of(b"[]") is progress_of(b'{"un') is None
     odd = {"units_done": -1, "done": None, "warnings": [3], "exit_code": True, "metrics": []}
     assert progress_of(json.dumps(odd).encode()) == NOTHING
+
+
+def test_training_begins_when_the_program_says_so_and_not_when_its_container_runs(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True})
+    bucket.lines.clear()
+    runs = [Stand(Phase.BOOTING, 1, 900.0), Stand(Phase.TRAINING, 1, 1000.0)]
+    assert bucket.watch.stands([], runs, 1060.0) == runs[:1]
+    bucket.watch.progress = Progress("first", 5.0, trains=True)
+    begun = [*runs[:1], Stand(Phase.TRAINING, 1, 1060.0, 5.0)]
+    assert bucket.watch.stands([], runs, 1060.0) == begun
+    lines = new_stands([], begun, 4.0, 1060.0, "first")
+    assert [(line["at_utc"], line["units_done"]) for line in lines] == [(900.0, 4.0), (1060.0, 5.0)]
+    assert new_stands(lines, bucket.watch.stands(lines, runs, 1120.0), 4.0, 1120.0) == []
+
+
+def test_what_the_wrapper_before_said_does_not_count_for_the_next_incarnation(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True})
+    bucket.watch.progress = Progress("first", 5.0, trains=True)
+    lines = new_stands([], [Stand(Phase.TRAINING, 1, 900.0), Stand(Phase.QUEUED, 2, 950.0)], 0.0, 1000.0, "first")
+    runs = [Stand(Phase.QUEUED, 2, 950.0), Stand(Phase.TRAINING, 2, 1000.0)]
+    assert bucket.watch.stands(lines, runs, 1060.0) == runs[:1]
+    bucket.watch.progress = Progress("second", 5.0, trains=True)
+    assert bucket.watch.stands(lines, runs, 1060.0)[-1].phase is Phase.TRAINING
+
+
+def test_one_that_never_speaks_trains_after_most_of_its_start_up_bound(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True})
+    runs = [Stand(Phase.TRAINING, 1, 1000.0)]
+    bounds = bucket.spec.pool.bounds
+    assert bounds is not None
+    silent_utc = 1000.0 + SILENT_AFTER_LEAD * bounds.lead_s
+    assert bucket.watch.stands([], runs, silent_utc - 1.0) == []
+    assert bucket.watch.stands([], runs, silent_utc) == runs
+
+
+@pytest.mark.parametrize("options", [{"progress": "manifests"}, {"progress": "files", "wrapper": True}])
+def test_without_a_word_to_wait_for_it_trains_at_once(still: Emulation, options: dict[str, Any]) -> None:
+    runs = [Stand(Phase.TRAINING, 1, 1000.0)]
+    assert Bucket(still, options=options).watch.stands([], runs, 1000.0) == runs
+
+
+def test_how_long_a_checkpoint_took_is_the_wrappers_word(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True})
+    name = bucket.checkpoint(1, 5.0)
+    bucket.watch.progress = (
+        progress_of(json.dumps({"checkpoint": {"name": name, "units_done": 5.0, "save_s": 2.5}}).encode()) or NOTHING
+    )
+    assert [one.save_s for one in bucket.look()] == [2.5]
 
 
 def test_a_listing_of_many_pages_is_read_whole(still: Emulation, tmp_path: Path) -> None:

@@ -196,16 +196,23 @@ class SageMakerBackend:
         if seen is None:
             self._gone(note, now_utc)
             return
-        lines, watch = note.log.lines(), self._watch(note)
-        spec = note.intent.spec if note.intent is not None else None
-        durable_units = said.durable_units(lines, spec.units_start if spec is not None else 0.0)
-        note.log.append(said.new_stands(lines, standing.stands(seen), durable_units, now_utc))
-        end = standing.end(seen)
-        if watch is not None:
+        lines, watch, end = note.log.lines(), self._watch(note), standing.end(seen)
+        if watch is None:
+            note.log.append(said.new_stands(lines, standing.stands(seen), 0.0, now_utc))
+        else:
+            self._listen(note, watch, seen, now_utc)
             note.log.append(watch.look(note.log.lines(), now_utc, last=end is not None))
             self._count(note, watch, seen)
         if end is not None:
             self._end(note, seen, end, now_utc)
+
+    def _listen(self, note: Note, watch: Watch, seen: Mapping[str, Any], now_utc: float) -> None:
+        lines, stands, ended = note.log.lines(), standing.stands(seen), standing.end(seen) is not None
+        watch.listen(last=ended)
+        if not ended:
+            stands = watch.stands(lines, stands, now_utc)
+        durable_units = said.durable_units(lines, watch.spec.units_start)
+        note.log.append(said.new_stands(lines, stands, durable_units, now_utc, watch.progress.incarnation))
 
     def _end(self, note: Note, seen: Mapping[str, Any], end: standing.End, now_utc: float) -> None:
         watch, intent = self._watch(note), note.intent

@@ -8,7 +8,7 @@ from typing import Any, Mapping
 from nightspot.backends.aws import model, standing
 from nightspot.backends.aws.calls import Rejected
 from nightspot.backends.aws.store import Store
-from nightspot.backends.aws.watch import NOTHING, Progress
+from nightspot.backends.aws.wrapped import NOTHING, Progress
 from nightspot.night.ports import Ended, EndKind, LaunchSpec
 
 START_AGAIN_IN_VAIN = 78

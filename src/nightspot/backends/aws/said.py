@@ -18,25 +18,37 @@ def clamped(lines: Sequence[Line], at_utc: float, now_utc: float) -> float:
     return max([min(at_utc, now_utc), *told])
 
 
-def new_stands(lines: Sequence[Line], stands: Sequence[Stand], units_done: float, now_utc: float) -> list[Line]:
-    """What the Attempt went through that has not been told yet. `units_done` is durable: an incarnation begins with it."""
+def new_stands(
+    lines: Sequence[Line], stands: Sequence[Stand], units_done: float, now_utc: float, speaker: str = ""
+) -> list[Line]:
+    """What the Attempt went through that has not been told yet. `units_done` is durable: an incarnation begins with it.
+
+    `speaker` is the wrapper that was heard last: when an incarnation begins, that is still the one before.
+    """
     last = [line for line in lines if line.get("kind") == "phase"][-1:]
     after = (last[0]["incarnation"], ORDER[Phase(last[0]["phase"])]) if last else (0, 0)
     said: list[Line] = []
     for stand in stands:
         if (stand.incarnation, ORDER[stand.phase]) > after:
             at_utc = clamped([*lines, *said], stand.at_utc, now_utc)
-            told = {"phase": stand.phase.value, "incarnation": stand.incarnation, "units_done": units_done}
-            said.append({"kind": "phase", "at_utc": at_utc, **told})
+            units = units_done if stand.units_done is None else max(units_done, stand.units_done)
+            told = {"phase": stand.phase.value, "incarnation": stand.incarnation, "units_done": units}
+            by = {"heard": speaker} if stand.phase in (Phase.QUEUED, Phase.TRAINING) else {}
+            said.append({"kind": "phase", "at_utc": at_utc, **told, **by})
     return said
 
 
 ORDER = {phase: place for place, phase in enumerate(Phase)}
 
 
-def checkpoint_line(durable: Durable, at_utc: float) -> Line:
+def heard(lines: Sequence[Line], speaker: str) -> bool:
+    """Whether that wrapper belongs to an incarnation before."""
+    return any(line.get("heard") == speaker for line in lines)
+
+
+def checkpoint_line(durable: Durable, at_utc: float, save_s: float) -> Line:
     """A Checkpoint, seen now for the first time."""
-    return {"kind": "checkpoint", "at_utc": at_utc, **asdict(durable)}
+    return {"kind": "checkpoint", "at_utc": at_utc, "save_s": save_s, **asdict(durable)}
 
 
 def warning_line(topic: str, message: str, at_utc: float) -> Line:
@@ -90,7 +102,8 @@ def _phase(line: Line) -> News:
 
 
 def _checkpoint(line: Line) -> News:
-    return SavedCheckpoint(line["at_utc"], line["units_done"], line["name"], line["digest"], 0.0, line["verified"])
+    told = (line["name"], line["digest"], line["save_s"], line["verified"])
+    return SavedCheckpoint(line["at_utc"], line["units_done"], *told)
 
 
 def _warning(line: Line) -> News:

@@ -42,11 +42,12 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """One phase of one incarnation, and since when."""
+    """One phase of one incarnation, and since when. `units_done` where somebody said it."""
 
     phase: Phase
     incarnation: int
     at_utc: float
+    units_done: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

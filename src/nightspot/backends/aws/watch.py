@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
-from nightspot.backends.aws import said
+from nightspot.backends.aws import said, wrapped
 from nightspot.backends.aws.calls import Rejected
 from nightspot.backends.aws.checkpoints import Durable, Files, Manifests
 from nightspot.backends.aws.notes import Line
 from nightspot.backends.aws.request import checkpoint_uri, control_uri
+from nightspot.backends.aws.standing import Stand
 from nightspot.backends.aws.store import Object, Store
+from nightspot.backends.aws.wrapped import NOTHING, Progress
 from nightspot.errors import Unsure
 from nightspot.model.attempt import Phase
 from nightspot.night.ports import LaunchSpec
-from nightspot.process.progress import facts_of, message_of, metrics_of, units_of
 
 # A list is asked for a few times in each checkpoint interval: seldom enough to cost nothing, often enough to be worth it (market seconds).
 LOOKS_IN_INTERVAL, LOOK_MIN_S, LOOK_MAX_S = 4.0, 15.0, 60.0
 LOOK_REAL_MIN_S = 0.3
 # Nothing new for so many intervals, and so many seconds more, is not just a slow upload.
 SILENT_INTERVALS, SILENT_S = 2.0, 300.0
-PROGRESS_BYTES_MAX = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """CONTROL/progress.json, as the wrapper writes it; nothing of it is durable.
-
-    `done`: the program says that all is done. `noticed`: it was told to end. `warnings`: a name for each that stays the same, and its text.
-    """
-
-    units_done: float | None = None
-    done: bool = False
-    noticed: bool = False
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    exit_code: int | None = None
-
-
-NOTHING = Progress()
+# A program that has said nothing for so much of the start-up it was given is one that never speaks: it trains.
+SILENT_AFTER_LEAD, LEAD_S = 0.9, 600.0
 
 
 @dataclass(slots=True)
@@ -56,6 +38,7 @@ class Watch:
     time_scale: float = 1.0
     progress: Progress = NOTHING
     _next_s: float = 0.0
+    _listen_s: float = 0.0
     _manifests: Manifests = field(init=False)
     _files: Files = field(init=False)
 
@@ -74,13 +57,27 @@ class Watch:
         wrapper = self.spec.pool.options.get("wrapper")
         return control_uri(self.spec.pool, self.spec.run_id, self.spec.token) if wrapper else None
 
+    def listen(self, *, last: bool) -> None:
+        """Hear what the wrapper tells, if it is time to. `last`: it has ended; then at any pace, and Unsure where that cannot be had."""
+        if self.control is None or (not last and time.monotonic() < self._listen_s):
+            return
+        self._listen_s = time.monotonic() + self._real_s(LOOK_MIN_S)
+        try:
+            raw = self.store.read(f"{self.control}{wrapped.NAME}", wrapped.BYTES_MAX)
+        except Rejected:
+            return  # the look below says so
+        except Unsure:
+            if last:
+                raise
+            return
+        self.progress = wrapped.progress_of(raw or b"") or self.progress
+
     def look(self, lines: Sequence[Line], now_utc: float, *, last: bool) -> list[Line]:
         """What is new, as lines. `last`: it has ended; then there is a look whatever the pace, and Unsure where it cannot be had."""
         if not last and time.monotonic() < self._next_s:
             return []
-        self._next_s = time.monotonic() + self._pace_s()
+        self._next_s = time.monotonic() + self._pace_s(lines)
         try:
-            self._read_progress()
             listing = self.store.listing(self.uri) if self.uri and self._source in ("manifests", "files") else {}
             return self._news(lines, listing, now_utc)
         except Rejected as error:
@@ -90,20 +87,41 @@ class Watch:
                 raise
             return []
 
+    def stands(self, lines: Sequence[Line], stands: Sequence[Stand], now_utc: float) -> list[Stand]:
+        """The same, but that training begins when the program says so: a container that runs is not yet at work.
+
+        One that never speaks counts as training once it was silent for most of the time that its start-up may take.
+        """
+        *before, stand = stands
+        known = said.phase_now(lines)
+        told = known is not None and (known["incarnation"], known["phase"]) == (stand.incarnation, stand.phase.value)
+        if stand.phase is not Phase.TRAINING or told or self.control is None or self._source != "manifests":
+            return list(stands)
+        if self.progress.trains and not said.heard(lines, self.progress.incarnation):
+            return [*before, replace(stand, at_utc=now_utc, units_done=self.progress.units_done)]
+        lead_s = self.spec.pool.bounds.lead_s if self.spec.pool.bounds is not None else LEAD_S
+        return list(stands) if now_utc - stand.at_utc >= SILENT_AFTER_LEAD * lead_s else before
+
     @property
     def _source(self) -> str:
         return str(self.spec.pool.options.get("progress") or "none")
 
-    def _pace_s(self) -> float:
-        wish_s = self.spec.job.checkpoint.interval_s / LOOKS_IN_INTERVAL
-        return max(LOOK_REAL_MIN_S, min(LOOK_MAX_S, max(LOOK_MIN_S, wish_s)) / self.time_scale)
+    def _pace_s(self, lines: Sequence[Line]) -> float:
+        """Sooner where something is known to be on its way."""
+        coming = self.progress.saved_units > said.durable_units(lines, self.spec.units_start)
+        wish_s = 0.0 if coming else self.spec.job.checkpoint.interval_s / LOOKS_IN_INTERVAL
+        return self._real_s(min(LOOK_MAX_S, max(LOOK_MIN_S, wish_s)))
+
+    def _real_s(self, market_s: float) -> float:
+        return max(LOOK_REAL_MIN_S, market_s / self.time_scale)
 
     def _news(self, lines: Sequence[Line], listing: Mapping[str, Object], now_utc: float) -> list[Line]:
         new: list[Line] = []
         at_utc = said.clamped(lines, now_utc, now_utc)
         found = self._newest(listing, now_utc)
         if found is not None and found.units_done > said.durable_units(lines, self.spec.units_start):
-            new.append(said.checkpoint_line(found, at_utc))
+            save_s = self.progress.save_s * self.time_scale if self.progress.saved == found.name else 0.0
+            new.append(said.checkpoint_line(found, at_utc, save_s))
         for name, what in self._manifests.damaged.items():
             message = f"checkpoint {name} of {self.uri} is damaged, and passed over: {what}"
             new += self._once([*lines, *new], f"damaged {name}", message, now_utc)
@@ -136,11 +154,6 @@ class Watch:
             return None
         return max(float(line["at_utc"]) for line in lines if line is last or line.get("kind") == "checkpoint")
 
-    def _read_progress(self) -> None:
-        if self.control is not None:
-            raw = self.store.read(f"{self.control}progress.json", PROGRESS_BYTES_MAX)
-            self.progress = progress_of(raw) or self.progress if raw is not None else self.progress
-
 
 def _get(store: Store, uri: str, name: str, most_bytes: int) -> bytes | None:
     return store.read(uri + name, most_bytes)
@@ -153,31 +166,3 @@ def _silence_message(uri: str | None, since_utc: float, now_utc: float) -> str:
         f"training goes on, but nothing new has come to {uri} since {clock}: {minutes:.0f} min of work would be lost "
         f"if capacity went now. Does it write to the checkpoint folder, and may its role write to the bucket?"
     )
-
-
-def progress_of(raw: bytes) -> Progress | None:
-    """What the wrapper's object says; None where it makes no sense."""
-    try:
-        told: Any = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(told, dict):
-        return None
-    code, done = told.get("exit_code"), told.get("done")
-    source = done if isinstance(done, dict) else told
-    return Progress(
-        units_done=units_of(told),
-        done=isinstance(done, dict),
-        noticed=told.get("notice") is not None,
-        metrics=metrics_of(source),
-        facts=facts_of(source),
-        warnings=_warnings(told),
-        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
-    )
-
-
-def _warnings(told: Mapping[str, Any]) -> dict[str, str]:
-    """By incarnation and number: the wrapper counts them, and keeps the last few."""
-    given = told.get("warnings")
-    found = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-    return {f"{told.get('incarnation')} {one.get('number')}": message_of(one) for one in found}
