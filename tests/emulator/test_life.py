@@ -280,6 +280,14 @@ def test_a_restart_goes_on_where_it_was_and_running_jobs_have_lost_their_instanc
             again.create("done")
 
 
+def test_no_job_begins_when_the_emulator_is_about_to_end(tmp_path: Path) -> None:
+    with stage(tmp_path) as at:
+        at.emulator.jobs.close()
+        with pytest.raises(ClientError, match="ServiceUnavailable"):
+            at.create("too-late")
+        assert at.emulator.world.book.jobs() == []
+
+
 def test_a_new_time_scale_does_not_move_market_time(tmp_path: Path) -> None:
     with stage(tmp_path, time_scale=3600.0) as at:
         before_utc = at.emulator.world.clock.now_utc()

@@ -193,6 +193,19 @@ def test_it_leaves_by_itself_when_nobody_wants_it_any_more(emulated: Emulated) -
     assert job_of(again, "busy")["TrainingJobStatus"] == "Completed"
 
 
+def test_the_sync_goes_silent_when_asked_to_and_training_goes_on(emulated: Emulated) -> None:
+    running = emulated("--faults", "no-sync=1", "--sync-every", "6s")
+    client("s3", running.endpoint_url).create_bucket(Bucket="bucket")
+    script = "cd /opt/ml/checkpoints; echo 1 > a; sleep 2; echo 1 > b; sleep 1; echo trained > /opt/ml/model/m"
+    client("sagemaker", running.endpoint_url).create_training_job(
+        **request("silent", AlgorithmSpecification=shell(script)),
+        CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"},
+    )
+    until(running, "silent", "Completed")
+    assert _has(running, "out/silent/output/model.tar.gz")
+    assert (_has(running, "checkpoints/a"), _has(running, "checkpoints/b")) == (True, False)
+
+
 def test_market_time_is_anchored_as_told(emulated: Emulated) -> None:
     running = emulated("--anchor-market-utc", "1000000000", "--anchor-real-utc", str(time.time()), "--time-scale", "10")
     client("sagemaker", running.endpoint_url).create_training_job(**request("old"))

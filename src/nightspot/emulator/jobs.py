@@ -9,7 +9,7 @@ from nightspot.emulator.answers import description, summary
 from nightspot.emulator.errors import ApiError, invalid
 from nightspot.emulator.life import Life, World
 from nightspot.emulator.pages import Page, page
-from nightspot.emulator.record import ENDED, JobRecord
+from nightspot.emulator.record import JobRecord
 from nightspot.emulator.rules import instance_types, market_of, refuse_bad, refuse_bad_tags
 from nightspot.emulator.settings import ACCOUNT
 from nightspot.model.capacity import Market
@@ -29,6 +29,7 @@ class Jobs:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lives: dict[tuple[str, str], Life] = {}
+        self._closing = False
 
     def resume(self, alive_utc: float) -> None:
         """Go on with what the state folder has. What ran when the emulator was last alive, at `alive_utc`, has lost its instance."""
@@ -46,8 +47,10 @@ class Jobs:
         self._world.book.save(record)
 
     def close(self) -> None:
-        """Every instance is dead when this returns."""
-        lives = list(self._lives.values())
+        """Every instance is dead when this returns, and no job begins any more."""
+        with self._world.lock:
+            self._closing = True
+            lives = list(self._lives.values())
         for life in lives:
             life.close()
         for life in lives:
@@ -66,6 +69,8 @@ class Jobs:
         refuse_bad(asked)
         name = asked["TrainingJobName"]
         with self._world.lock:
+            if self._closing:
+                raise ApiError("ServiceUnavailable", "nightspot's emulator is about to end", 503)
             if (region, name) in self._lives:
                 raise ApiError(
                     "ResourceInUse",
@@ -75,7 +80,7 @@ class Jobs:
             self._refuse_beyond_quota(region, asked)
             record = self._recorded(region, asked)
             life = self._lives[region, name] = Life(record, self._world)
-        life.start()
+            life.start()
         return {"TrainingJobArn": record.arn}
 
     def _recorded(self, region: str, asked: Asked) -> JobRecord:
@@ -207,6 +212,3 @@ def _passes(line: Answer, asked: Asked) -> bool:
         return False
     unknown = "WarmPoolStatusEquals" in asked or "TrainingPlanArnEquals" in asked
     return not unknown and asked.get("NameContains", "") in line["TrainingJobName"]
-
-
-__all__ = ["ENDED", "Jobs", "quota_name"]

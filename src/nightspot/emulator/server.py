@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from nightspot.emulator.anchors import ALIVE, START, anchored, clock_of
-from nightspot.emulator.app import Application
+from nightspot.emulator.app import MODELS, Application
 from nightspot.emulator.book import Book
 from nightspot.emulator.clients import client
 from nightspot.emulator.dice import Dice
@@ -27,6 +27,7 @@ from nightspot.emulator.life import World
 from nightspot.emulator.motoside import application, request_handler
 from nightspot.emulator.quotas import Quotas
 from nightspot.emulator.settings import Settings
+from nightspot.emulator.shapes import service_model
 from nightspot.emulator.weather import Sky
 from nightspot.process.linux import adopt_orphans
 from nightspot.process.markettime import steady_s
@@ -118,6 +119,8 @@ def running(settings: Settings, folder: StateFolder, maker_of: MakerOf) -> Itera
         emulator = _joined(settings, world, folder, listening, endpoint_url)
         threading.Thread(target=emulator.server.serve_forever, name="server", daemon=True).start()
         stack.callback(emulator.close)
+        for name in MODELS.values():
+            service_model(name)  # now, and not in the first request's time
         emulator.keeper.restore()
         emulator.jobs.resume(alive_utc)
         emulator.application.open = True
