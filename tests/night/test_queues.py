@@ -78,6 +78,14 @@ def test_a_restart_inside_is_the_same_attempt_and_goes_on_from_what_was_durable(
     assert facts.lost_work_s == pytest.approx(0.0, abs=1.0)  # only saved work is known of; what was lost is not
 
 
+def test_an_interruption_whose_attempt_was_let_go_in_the_queue_counts_once() -> None:
+    night, _ = queued({"spot": trace(1.0)}).night(guarded(TimedFallback(HOUR)))
+    facts = facts_of(night.journal.read("night-1"))
+    assert [a.pool for a in facts.attempts] == ["spot", "on-demand"]
+    assert facts.interruptions == 1
+    assert [(span.until_utc, span.taken) for span in facts.attempts[0].held] == [(1 * HOUR, True)]
+
+
 def test_a_queue_is_left_for_on_demand_at_the_last_moment_and_in_time() -> None:
     world = queued({"spot": NEVER})
     state = world.play(guarded(SpotOnly()))

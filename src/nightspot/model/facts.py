@@ -22,6 +22,7 @@ from nightspot.model.events import (
     Warned,
 )
 from nightspot.model.measure import Course, courses, lost_work_s, unit_s
+from nightspot.model.spans import Span, held_spans
 from nightspot.model.state import RunState, replay
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -32,7 +33,7 @@ class AttemptFacts:
     """One Attempt. Live ones have no outcome and no end; what they bill is then the time held at the Pool's price.
 
     `units` is what it had done when it ended, all Attempts before it included; `lost_work_s` of it was to be done again. `queued_s`: how
-    long it waited in a queue, holding nothing.
+    long it waited in a queue, holding nothing; `held`: when it did hold something.
     """
 
     number: int
@@ -50,6 +51,7 @@ class AttemptFacts:
     incarnation: int
     exit_code: int | None
     detail: str
+    held: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,11 @@ def facts_of(records: Sequence[Record], now_utc: float | None = None) -> RunFact
     opened = next(e for e in events if isinstance(e, RunOpened))
     trained = courses(events)
     measured_s = unit_s(state, trained)
-    lost_s = lost_work_s(state, trained, measured_s)
-    attempts = tuple(_attempt(state, a, lost_s.get(a.number, 0.0), now_utc) for a in state.attempts)
+    lost_s, held = lost_work_s(state, trained, measured_s), held_spans(events)
+    attempts = tuple(
+        replace(_attempt(state, a, lost_s.get(a.number, 0.0), now_utc), held=held.get(a.number, ()))
+        for a in state.attempts
+    )
     facts = _identity(opened, state, attempts, measured_s, _units_done(state, trained))
     ends = [e for e in events if isinstance(e, AttemptEnded)]
     return _with_story(_with_model(_with_bill(facts, opened), ends), records)
@@ -181,8 +186,9 @@ def _identity(
 
 
 def _interruptions(attempt: AttemptFacts) -> int:
-    """Each restart inside is one; being taken in the end is one more."""
-    return attempt.incarnation - 1 + (attempt.outcome == AttemptOutcome.INTERRUPTED.value)
+    """Each time that it was put back into a queue is one; being taken in the end is one more."""
+    in_the_end = attempt.outcome == AttemptOutcome.INTERRUPTED.value and not (attempt.held and attempt.held[-1].taken)
+    return sum(span.taken for span in attempt.held) + in_the_end
 
 
 def _held(attempt: AttemptFacts) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterator
 
 from rich.text import Text
 
@@ -38,9 +39,8 @@ def timeline(facts: RunFacts, now_utc: float, width: int = 72) -> Text:
     until_utc = facts.finished_utc if facts.finished_utc is not None else now_utc
     frame = Frame(min(facts.start_utc, facts.opened_utc), max(facts.deadline_utc, until_utc), max(width, 10))
     cells = [_cell(facts, frame.span(place), until_utc) for place in range(frame.width)]
-    for attempt in facts.attempts:
-        if attempt.outcome == "interrupted" and attempt.ended_utc is not None:
-            cells[frame.place(attempt.ended_utc)] = TAKEN
+    for at_utc in [at_utc for attempt in facts.attempts for at_utc in _taken_utc(attempt)]:
+        cells[frame.place(at_utc)] = TAKEN
     cells[frame.place(facts.deadline_utc)] = DEADLINE
     return _with_times(cells, frame, Moments(facts.timezone))
 
@@ -58,13 +58,17 @@ def _cell(facts: RunFacts, cell: tuple[float, float], until_utc: float) -> str:
 
 
 def _overlap_s(attempt: AttemptFacts, cell: tuple[float, float], until_utc: float) -> float:
-    end_utc = attempt.ended_utc if attempt.ended_utc is not None else until_utc
-    return min(end_utc, cell[1]) - max(attempt.started_utc + _first_wait_s(attempt), cell[0])
+    """In a queue nothing is held."""
+    ends = [(span, span.until_utc if span.until_utc is not None else until_utc) for span in attempt.held]
+    return sum(max(0.0, min(end_utc, cell[1]) - max(span.from_utc, cell[0])) for span, end_utc in ends)
 
 
-def _first_wait_s(attempt: AttemptFacts) -> float:
-    """In a queue nothing is held. Of several waits nobody knows here when they were: they are shown as held."""
-    return attempt.queued_s if attempt.incarnation == 1 else 0.0
+def _taken_utc(attempt: AttemptFacts) -> Iterator[float]:
+    """When its capacity was taken: each time it was put back into a queue, and in the end."""
+    for span in attempt.held:
+        last = span is attempt.held[-1] and attempt.outcome == "interrupted"
+        if span.until_utc is not None and (span.taken or last):
+            yield span.until_utc
 
 
 def _with_times(cells: list[str], frame: Frame, moments: Moments) -> Text:
