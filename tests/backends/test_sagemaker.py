@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from nightspot.backends.aws.jobs import TrainingJobs
 from nightspot.backends.aws.request import RUN_TAG, training_job
 from nightspot.backends.registry import BackendContext
 from nightspot.backends.sagemaker import LAG_S, SageMakerBackend
 from nightspot.errors import Unsure
 from nightspot.model.capacity import Market
 from nightspot.model.events import RefusalReason
-from nightspot.night.ports import Bill, EndKind, Handle, LaunchSpec, Refused
+from nightspot.night.ports import Bill, EndKind, Handle, LaunchSpec, Refused, SavedCheckpoint
 from tests.backends.emulated import BUCKET, Emulation, template
 from tests.backends.specs import HOUR_S, job, pool, spec
 
@@ -222,6 +223,25 @@ def test_what_never_began_costs_nothing_and_what_is_not_known_costs_nobody_knows
     intended = account.spec(number=2)
     account.home()._note(intended.token).intend(intended, now_utc)
     assert account.home().bill(Handle(intended.token, intended.pool.id), now_utc) is None
+
+
+def test_a_metric_tells_how_far_it_is_and_never_goes_back(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = account.launched(account.spec(options={"progress": "metric", "progress_metric": "epoch"}))
+    describe = TrainingJobs.describe
+    told = [0.0]
+
+    def with_metric(jobs: TrainingJobs, name: str) -> Any:
+        metric = {"MetricName": "epoch", "Value": told[0]}
+        return {**(describe(jobs, name) or {}), "FinalMetricDataList": [metric]}
+
+    monkeypatch.setattr(TrainingJobs, "describe", with_metric)
+    units = []
+    for value in (2.0, 7.0, 3.0, 1e6):  # the job has 10: more counts something else
+        told[0] = value
+        report = account.home().poll(handle, 0, account.emulation.now_utc())
+        units.append(report.units_done)
+        assert not [news for news in report.news if isinstance(news, SavedCheckpoint)]
+    assert units == [2.0, 7.0, 7.0, 7.0]
 
 
 def test_a_disk_that_fails_is_unsure_and_nothing_is_launched(account: Account) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from nightspot.backends.registry import BackendContext, InstalledBackends
 from nightspot.model.attempt import AttemptOutcome, Phase, RunOutcome
 from nightspot.model.capacity import Bounds, Market, Pool
-from nightspot.model.events import Event, PhaseChanged, RunOpened, SightLost, SightRegained
+from nightspot.model.events import CheckpointSeen, Event, PhaseChanged, RunOpened, SightLost, SightRegained, Warned
 from nightspot.model.job import Limits
 from nightspot.night.clock import RealClock
 from nightspot.night.journal import MemoryJournal
@@ -22,7 +23,7 @@ from nightspot.night.step import step
 from nightspot.policy.baselines import Greedy
 from nightspot.policy.guard import Guarded
 from nightspot.process.surroundings import sandbox_works
-from tests.backends.emulated import QUICK, Emulation, template
+from tests.backends.emulated import QUICK, Emulation, packed, template
 from tests.backends.gate import Gate
 from tests.backends.specs import HOUR_S, job, pool
 
@@ -38,7 +39,10 @@ class Stage:
     """One night behind a gate; `controller` makes a new one, as after a restart."""
 
     def __init__(self, folder: Path, options: tuple[str, ...] = ()) -> None:
-        self.folder = folder
+        self.folder, self.interval_s = folder, 300.0
+        self.pattern: str | None = None
+        self.request = template(**{"units": str(UNITS), "unit-s": repr(UNIT_REAL_S)})
+        self.options: dict[str, Any] = {"progress": "manifests", "wrapper": True}
         self.emulation = Emulation(folder, (*QUICK, *options), scale=SCALE)
         self.gate = Gate(self.emulation.url)
         os.environ["AWS_ENDPOINT_URL"] = self.gate.url
@@ -48,16 +52,13 @@ class Stage:
         self.settings = Settings(reaction_s=60.0, sweep_s=60.0, retry_s=60.0)
 
     def pools(self) -> tuple[Pool, ...]:
-        request = template(**{"units": str(UNITS), "unit-s": repr(UNIT_REAL_S)})
-        more: dict[str, Any] = {
-            "options": {"progress": "manifests", "wrapper": True},
-            "bounds": Bounds(HOUR_S, 1800.0, 600.0, 60.0),
-        }
-        spot = pool(request, price=0.3, **more)
-        return spot, pool(request, Market.ON_DEMAND, price=1.0, **more)
+        more: dict[str, Any] = {"options": self.options, "bounds": Bounds(HOUR_S, 1800.0, 600.0, 60.0)}
+        spot = pool(self.request, price=0.3, **more)
+        return spot, pool(self.request, Market.ON_DEMAND, price=1.0, **more)
 
     def open(self) -> Night:
-        of = job(*self.pools(), units=UNITS, unit_s=UNIT_REAL_S * SCALE, interval_s=300.0, artifact="model.bin")
+        pace: dict[str, Any] = {"unit_s": UNIT_REAL_S * SCALE, "interval_s": self.interval_s, "pattern": self.pattern}
+        of = job(*self.pools(), units=UNITS, artifact="model.bin", **pace)
         of = dataclasses.replace(of, time_scale=SCALE, limits=Limits(attempts=20), extend_s=HOUR_S)
         bounds = {one.id: one.bounds for one in of.pools if one.bounds is not None}
         now_utc = self.clock.now_utc()
@@ -116,7 +117,9 @@ def done_once(stage: Stage) -> None:
     assert (stage.night.state.outcome, attempt.outcome) == (RunOutcome.COMPLETED, AttemptOutcome.COMPLETED)
     assert dict(stage.emulation.jobs()) == {attempt.token: "Completed"}
     assert attempt.artifact_sha256 is not None
-    assert attempt.billable_s > 0
+    seen = stage.emulation.client("sagemaker").describe_training_job(TrainingJobName=attempt.token)
+    assert 0 < attempt.billable_s == seen["BillableTimeInSeconds"] < 0.5 * seen["TrainingTimeInSeconds"]
+    assert attempt.cost_usd == pytest.approx(attempt.billable_s / 3600.0 * stage.pools()[1].price_usd_per_hour)
 
 
 def test_an_hour_without_network_loses_sight_and_relaunches_nothing(stage: Stage) -> None:
@@ -163,3 +166,56 @@ def test_a_controller_that_comes_anew_goes_on_from_home_and_journal(stage: Stage
     done_once(stage)
     phases = [(e.incarnation, e.phase) for e in stage.events(PhaseChanged)]
     assert len(phases) == len(set(phases))
+
+
+# Knows nothing of nightspot: writes ckpt-0007.pt into SageMaker's folder, and goes on from the newest by itself.
+CLASSIC = """
+    import glob, os, sys, time
+
+    given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    saved = sorted(glob.glob("/opt/ml/checkpoints/ckpt-*.pt"))
+    done = int(saved[-1][-7:-3]) if saved else 0
+    print(f"goes on from {done}", flush=True)
+    while done < float(given["--units"]):
+        time.sleep(float(given["--unit-s"]))
+        done += 1
+        with open(f"/opt/ml/checkpoints/ckpt-{done:04d}.pt", "w") as file:
+            file.write("weights")
+    with open(os.path.join(os.environ["SM_MODEL_DIR"], "model.bin"), "w") as model:
+        model.write("a model")
+"""
+
+
+def test_an_interruption_inside_is_the_same_attempt_and_an_unmodified_script_goes_on_from_its_files(
+    tmp_path: Path,
+) -> None:
+    trace = tmp_path / "trace.json"  # forty minutes of capacity, ten without
+    trace.write_text(json.dumps({"metadata": {"gap_seconds": 600.0}, "data": [1] * 4 + [0] + [1] * 200}))
+    stage = Stage(tmp_path, ("--market", str(trace)))
+    try:
+        stage.emulation.put("code/classic.tar.gz", packed(CLASSIC))
+        stage.request["HyperParameters"]["sagemaker_submit_directory"] = json.dumps("s3://bkt/code/classic.tar.gz")
+        stage.options, stage.pattern = {"progress": "files"}, "ckpt-*.pt"
+        stage.open()
+        stage.to_the_end()
+        done_once(stage)
+        phases = [(event.incarnation, event.phase) for event in stage.events(PhaseChanged)]
+        expected = [(n, phase) for n in (1, 2) for phase in (Phase.QUEUED, Phase.BOOTING, Phase.TRAINING)]
+        assert [one for one in phases if one[1] is not Phase.STOPPING] == expected
+        second = next(e for e in stage.events(PhaseChanged) if (e.incarnation, e.phase) == (2, Phase.TRAINING))
+        assert 0 < second.units_done < UNITS
+        assert not any(saved.verified for saved in stage.events(CheckpointSeen))
+    finally:
+        stage.close()
+
+
+def test_checkpoints_that_stop_arriving_while_it_trains_are_said(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, ("--faults", "no-sync=3"))
+    try:
+        stage.interval_s = 60.0
+        stage.open()
+        stage.until(lambda: bool(stage.events(Warned)))
+        assert "nothing new has come to s3://bkt/ck" in stage.events(Warned)[0].message
+        assert stage.trains()
+    finally:
+        stage.close()
