@@ -17,7 +17,8 @@ from nightspot.emulator.settings import Settings
 class FakeMachine:
     """`did` is all that was called. What it does is told by hyperparameters:
 
-    `run_real_s` (of each incarnation; default: for ever), `exit_code`, `ignores_sigterm`, `code_on_sigterm` and `bad_data`.
+    `run_real_s` (of each incarnation; default: for ever), `exit_code`, `ignores_sigterm`, `code_on_sigterm`, `bad_data`,
+    `bad_bucket` and `stuck_disk`.
     """
 
     record: JobRecord
@@ -57,6 +58,8 @@ class FakeMachine:
 
     def upload(self) -> str:
         self.did.append("upload")
+        if self.told("bad_bucket"):
+            raise DataError(self.told("bad_bucket"))
         return f"s3://bucket/{self.record.name}/output/model.tar.gz"
 
     def failure(self) -> str:
@@ -67,6 +70,8 @@ class FakeMachine:
 
     def discard(self) -> None:
         self.did.append("discard")
+        if self.told("stuck_disk"):
+            raise OSError(self.told("stuck_disk"))
 
 
 class FakeFleet:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from nightspot.emulator.errors import EmulatorError
 from tests.emulator.stage import Stage, stage
 
 AWKWARD = {
@@ -74,9 +77,10 @@ def test_a_state_that_could_not_be_restored_is_not_overwritten(tmp_path: Path) -
     before = index.read_bytes()
     (file,) = [path for path in (tmp_path / "s3").iterdir() if path.name != "index.json"]
     file.rename(tmp_path / "elsewhere")
-    try:
-        with stage(tmp_path):
-            raise AssertionError("it began with half of its objects")
-    except FileNotFoundError:
-        pass
+    with pytest.raises(EmulatorError, match="cannot be put back"), stage(tmp_path):
+        raise AssertionError("it began with half of its objects")
     assert index.read_bytes() == before
+    index.write_text("[1, 2")
+    with pytest.raises(EmulatorError, match="cannot be put back"), stage(tmp_path):
+        raise AssertionError("it began with none of its objects")
+    assert index.read_text() == "[1, 2"

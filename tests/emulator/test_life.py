@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from nightspot.emulator.book import Book
+from nightspot.emulator.folder import StateFolder
 from nightspot.emulator.settings import Delays, Faults, Settings, Weather
 from nightspot.emulator.weather import Sky
 from nightspot.market import ALWAYS as ALWAYS_THERE
@@ -239,6 +241,33 @@ def test_bad_data_is_the_clients_error(tmp_path: Path) -> None:
         job = at.over("empty")
         assert (job["TrainingJobStatus"], job["FailureReason"]) == ("Failed", "ClientError: no objects there")
         assert did(at, "empty") == [["download", "kill", "discard"]]
+
+
+def test_a_bucket_that_takes_no_model_is_the_clients_error_except_of_a_stopped_job(tmp_path: Path) -> None:
+    with stage(tmp_path) as at:
+        at.create("no-bucket", hyper={"run_real_s": "0", "bad_bucket": "no such bucket"})
+        at.create("stopped", hyper={"bad_bucket": "no such bucket"})
+        at.until("stopped", "Training")
+        at.client().stop_training_job(TrainingJobName="stopped")
+        assert at.over("no-bucket")["FailureReason"] == "ClientError: no such bucket"
+        job = at.over("stopped")
+        assert (job["TrainingJobStatus"], job.get("FailureReason"), job.get("ModelArtifacts")) == (
+            "Stopped",
+            None,
+            None,
+        )
+
+
+def test_what_is_over_stays_so_though_its_disk_cannot_be_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stage(tmp_path) as at:
+        at.create("messy", hyper={"run_real_s": "0", "stuck_disk": "the disk is stuck"})
+        at.over("messy")
+    assert "the disk is stuck" in capsys.readouterr().err
+    assert [(record.status, record.secondary) for record in Book(StateFolder(tmp_path).book).jobs()] == [
+        ("Completed", "Completed")
+    ]
 
 
 def test_internal_errors_are_retried_as_often_as_the_request_allows(tmp_path: Path) -> None:

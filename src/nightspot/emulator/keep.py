@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from nightspot.emulator.errors import EmulatorError
 from nightspot.process.files import read_json, write_whole
 
 INDEX = "index.json"
@@ -40,18 +43,26 @@ class Keeper:
         self._restored = False
 
     def restore(self) -> None:
-        """Put everything back into a moto that has nothing."""
+        """Put everything back into a moto that has nothing. EmulatorError where that cannot be done: then nothing is ever overwritten."""
+        try:
+            self._restore()
+        except (OSError, ValueError, KeyError, TypeError, BotoCoreError, ClientError) as error:
+            raise EmulatorError(
+                f"S3's objects in {self._folder} cannot be put back ({error!r}). They are left as they are: "
+                "choose another --state folder, or remove this one"
+            ) from error
+        self._restored = True
+
+    def _restore(self) -> None:
         index = read_json(self._folder / INDEX) if (self._folder / INDEX).exists() else {"buckets": [], "objects": []}
         for bucket in index["buckets"]:
             self._make(bucket)
         for document in index["objects"]:
             kept = Kept(**document)
-            path = self._folder / kept.file
-            with path.open("rb") as content:
+            with (self._folder / kept.file).open("rb") as content:
                 self._client.put_object(Bucket=kept.bucket, Key=kept.key, Body=content, **kept.headers)
             head = self._client.head_object(Bucket=kept.bucket, Key=kept.key)
             self._known[kept.bucket, kept.key] = _as_kept(kept.bucket, kept.key, kept.file, head)
-        self._restored = True
 
     def save(self) -> None:
         """Write what is new, then the index, then remove what nobody names any more. Nothing before all was restored."""
@@ -75,7 +86,7 @@ class Keeper:
     def _rules(self, name: str) -> list[Any]:
         try:
             rules: list[Any] = self._client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
-        except self._client.exceptions.ClientError:  # it has none
+        except ClientError:  # it has none
             return []
         return rules
 

@@ -70,16 +70,14 @@ class Life(threading.Thread):
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             self._lose()
-            if self._patience.closing:
+            if self._patience.closing or self.record.ended:  # what is over stays so, though its disk cannot be removed
                 return
             words = f"InternalServerError: {error}" if isinstance(error, EmulatorError) else INTERNAL
             self._end("Failed", reason=words)
 
     def _incarnation(self) -> None:
         try:
-            self._train(self._wait_for_capacity())
-        except Cut as cut:
-            self._after(cut.why)
+            self._until_cut()
         except DataError as error:
             if self._patience.closing:
                 raise Closing from None  # it may be we who closed S3
@@ -90,6 +88,12 @@ class Life(threading.Thread):
             self._running = self._sealed = False
             if instance is not None:
                 self._discard(instance, dead=closed)
+
+    def _until_cut(self) -> None:
+        try:
+            self._train(self._wait_for_capacity())
+        except Cut as cut:
+            self._after(cut.why)
 
     @staticmethod
     def _discard(instance: Instance, *, dead: bool) -> None:

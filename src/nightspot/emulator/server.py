@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -64,8 +65,9 @@ class Emulator:
         self.application.written = False
         try:
             self.keeper.save()
-        except (ClientError, BotoCoreError, OSError):
+        except (ClientError, BotoCoreError, OSError) as error:
             # An object that was deleted while it was copied, a full disk: the next beat tries again.
+            print(f"S3's objects could not be kept: {error}", file=sys.stderr)  # noqa: T201 - its log
             self.application.written = True
 
     def _idle(self) -> bool:
