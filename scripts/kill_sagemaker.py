@@ -30,7 +30,9 @@ from kill_controller import NIGHTSPOT, expected, journal_of, left_of, live_with,
 SCALE = 240
 PATIENCE_S = 280.0
 # Some kills come while the emulator starts, most in mid-launch, mid-queue, mid-interruption, mid-anything.
-LIVES_S = (0.5, 7.0)
+FIRST_LIVES_S, LIVES_S = (0.5, 25.0), (0.5, 7.0)
+# Then the night may end: each new controller must find its way in first.
+KILLS_IN_A_NIGHT = 14
 HELD = ("Downloading", "Training", "Uploading", "Stopping")
 
 TRAINING = """
@@ -136,8 +138,10 @@ def play(folder: Path, rng: random.Random, kills_max: int, tally: Tally) -> None
     write_job(folder, rng)
     words = [*NIGHTSPOT, "--home", str(folder / "home"), "run", str(folder / "job.toml"), "--emulate", "--json"]
     give_up_s = time.monotonic() + PATIENCE_S
+    kills_max = min(kills_max, tally.kills + KILLS_IN_A_NIGHT)
     while time.monotonic() < give_up_s:
-        life_s = rng.uniform(*LIVES_S) if tally.kills < kills_max else PATIENCE_S
+        opened = any((folder / "home" / "emulated" / "runs").glob("*.emulator/endpoint.json"))
+        life_s = rng.uniform(*(LIVES_S if opened else FIRST_LIVES_S)) if tally.kills < kills_max else PATIENCE_S
         if not live_with(words, folder, life_s):
             break
         tally.kills += 1

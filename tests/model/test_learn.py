@@ -10,7 +10,7 @@ from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, Role
 from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.events import AttemptEnded, CheckpointSeen, PhaseChanged
 from nightspot.model.job import Job, PolicyChoice, Training, Work
-from nightspot.model.learn import as_good_as_refused, slower_lead, slower_unit_s
+from nightspot.model.learn import as_good_as_refused, firm_unit_s, slower_lead, slower_unit_s
 
 POOL = Pool("fast", "local", Market.ON_DEMAND, 1.0, speed=2.0)
 JOB = Job("job", Training(("true",)), Work(20.0, "epoch", 60.0), (POOL,), PolicyChoice("greedy"))
@@ -39,6 +39,15 @@ def test_a_restart_inside_an_attempt_says_nothing_of_start_up() -> None:
 def test_a_unit_is_learned_at_speed_1_and_only_where_it_is_slower(took_s: float, expected: float) -> None:
     event = CheckpointSeen(1100.0 + 2 * took_s, 1, 2.0)
     assert slower_unit_s(JOB, 60.0, ATTEMPT, event) == pytest.approx(expected)
+
+
+def test_two_checkpoints_of_one_incarnation_are_compared_with_each_other() -> None:
+    attempt = replace(ATTEMPT, first_saved_utc=1500.0, first_saved_units=2.0)  # seen 340 s late
+    assert slower_unit_s(JOB, 60.0, ATTEMPT, CheckpointSeen(1500.0, 1, 2.0)) == 400.0
+    assert firm_unit_s(JOB, 60.0, ATTEMPT, CheckpointSeen(1500.0, 1, 2.0)) is None
+    assert firm_unit_s(JOB, 60.0, attempt, CheckpointSeen(1560.0, 1, 4.0)) == 60.0
+    assert firm_unit_s(JOB, 60.0, attempt, CheckpointSeen(1600.0, 1, 4.0)) == 100.0
+    assert firm_unit_s(JOB, 60.0, attempt, CheckpointSeen(1510.0, 1, 2.2)) is None
 
 
 def test_less_than_a_unit_teaches_nothing() -> None:

@@ -87,3 +87,14 @@ def test_each_incarnation_counts_its_training_from_its_own_beginning() -> None:
     assert attempt.queued_s == 600.0
     unit_s = after(*LAUNCHED, TRAINS, *again, CheckpointSeen(1560.0, 1, 6.0)).unit_s
     assert unit_s == 60.0  # the time away is not the work's
+
+
+def test_what_a_first_checkpoint_says_of_a_units_time_holds_until_two_can_be_compared() -> None:
+    late: list[Event] = [
+        *LAUNCHED,
+        TRAINS,
+        CheckpointSeen(50.0 + 150.0, 1, 1.0),
+    ]  # it took a minute, and was seen much later
+    assert after(*late).unit_s == 150.0
+    assert after(*late, CheckpointSeen(50.0 + 210.0, 1, 2.0)).unit_s == 60.0
+    assert after(*late, CheckpointSeen(50.0 + 240.0, 1, 2.0)).unit_s == 90.0

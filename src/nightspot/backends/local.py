@@ -123,6 +123,9 @@ class LocalBackend:
         billable_s = max(0.0, until_utc - spec.launched_utc)
         return Bill(billable_s, billable_s / 3600.0 * spec.price_usd_per_hour)
 
+    def fetch_output(self, _handle: Handle, _to: Path, /) -> None:
+        """See Backend. The supervisor writes it where it is read."""
+
     def check(self, job: Job, /) -> Sequence[Finding]:
         """See Backend."""
         return check(job, self._context.home, sandbox=not job.training.sagemaker or self._sandbox)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
-from nightspot.backends.aws import billing, bundle, said, standing
+from nightspot.backends.aws import billing, bundle, output, said, standing
 from nightspot.backends.aws.calls import Aws, Rejected, Trouble, require_boto3
 from nightspot.backends.aws.ending import Ending
 from nightspot.backends.aws.jobs import TrainingJobs, of_run, run_key
@@ -126,6 +127,11 @@ class SageMakerBackend:
             if end is not None and end.get("billable_s") is not None:
                 return self._final(note.intent.spec, float(end["billable_s"]), str(end.get("instance_type", "")))
             return self._bill_so_far(note, note.intent.spec, now_utc)
+
+    def fetch_output(self, handle: Handle, to: Path, /) -> None:
+        """See Backend. From CloudWatch Logs."""
+        with _sure(f"what {handle.token} printed cannot be fetched"):
+            output.fetch(self._aws, self._region(self._note(handle.token)), handle.token, to)
 
     def check(self, job: Job, /) -> Sequence[Finding]:
         """See Backend."""

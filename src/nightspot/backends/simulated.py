@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Mapping, Protocol, Sequence
 
 from nightspot.model.attempt import Phase
@@ -164,6 +165,9 @@ class SimulatedBackend:
         if self.tick_s > 0:
             held_s = math.ceil(held_s / self.tick_s - 1e-9) * self.tick_s
         return Bill(held_s, held_s / 3600.0 * machine.spec.pool.price_usd_per_hour)
+
+    def fetch_output(self, _handle: Handle, _to: Path, /) -> None:
+        """See Backend. Nothing is printed."""
 
     def check(self, _job: Job, /) -> Sequence[Finding]:
         """See Backend. Nothing can be wrong with what is not there."""

@@ -83,17 +83,27 @@ def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:
 def attach(home: Home, state: RunState) -> None:
     """Where that Run was emulated: talk to its emulator, started again where it is gone. Otherwise nothing."""
     folder = folder_of(home, state.run_id)
-    if not folder.exists() or state.outcome is not None:
+    if not folder.exists() or taken_down(home, state):
         return
     known = read_json(folder / ENDPOINT)
-    identity = identity_in(known)
-    if known is not None and identity is not None and identity.alive():
+    if known is not None and _answers(known):
         _talk_to(str(known["url"]), state.job)
         return
     if known is None:
         raise EmulatorError(f"{folder} does not say where the emulator of {state.run_id} keeps its state")
     anchor = Anchor(state.opened_utc, state.anchor_real_utc, state.job.time_scale)
     _launched(folder, str(known["state"]), state.job, anchor, list(known["words"]))
+
+
+def taken_down(home: Home, state: RunState) -> bool:
+    """Whether that Run was emulated and is over, and its emulator with it: there is nobody left to ask."""
+    folder = folder_of(home, state.run_id)
+    return folder.exists() and state.outcome is not None and not _answers(read_json(folder / ENDPOINT))
+
+
+def _answers(known: object) -> bool:
+    identity = identity_in(known)
+    return identity is not None and identity.alive()
 
 
 def end(home: Home, run_id: str) -> None:

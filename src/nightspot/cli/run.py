@@ -18,6 +18,7 @@ from nightspot.cli.home import Home
 from nightspot.cli.interrupts import LeaveNow, OnInterrupt
 from nightspot.cli.leaving import exit_code, left_sentence
 from nightspot.cli.lock import controlling
+from nightspot.cli.logs import Fetch
 from nightspot.cli.opening import begin, resume
 from nightspot.cli.screen import LiveScreen, Nobody, PlainLines, Screen
 from nightspot.cli.shell import Shell, shell_of
@@ -117,12 +118,9 @@ def _play(shell: Shell, journal: Journal, job_file: JobFile, choice: Choice, wis
         screen = _screen(shell, wishes)
         try:
             controller = _controller(shell, journal, job_file, choice, screen, wishes)
-            code = _until_the_end(shell, controller, screen, wishes)
-        except BaseException:
-            _take_down(shell.home, journal, run_id, wishes)
-            raise
-        _take_down(shell.home, journal, run_id, wishes)
-        return code
+            return _until_the_end(shell, controller, screen, wishes)
+        finally:
+            _take_down(shell, journal, run_id, wishes)
 
 
 def _controller(
@@ -135,13 +133,19 @@ def _controller(
     return begin(shell.home, journal, job_file, choice.plan, screen, wishes.choice, real_utc)
 
 
-def _take_down(home: Home, journal: Journal, run_id: str, wishes: Wishes) -> None:
-    """The emulator goes with the night; a night that was left goes on, and so does its emulator."""
+def _take_down(shell: Shell, journal: Journal, run_id: str, wishes: Wishes) -> None:
+    """The emulator goes with the night, once what was printed is here; a night that was left goes on, and so does its emulator."""
     if not wishes.emulate:
         return
     events = [record.event for record in journal.read(run_id)]
-    if not events or replay(events).outcome is not None:
-        emulation.end(home, run_id)
+    if events:
+        state = replay(events)
+        if state.outcome is None:
+            return
+        fetch = Fetch(shell, state)
+        for attempt in state.attempts:
+            fetch(attempt)
+    emulation.end(shell.home, run_id)
 
 
 def _again(shell: Shell, journal: Journal, state: RunState, screen: Screen, wishes: Wishes) -> Controller:

@@ -54,7 +54,7 @@ class Attempt:
 
     `seen` is False while the launch is only an intent. `units_start`: units durable when it was launched.
     `queued_s`: how long it has waited in a queue, the present wait not counted. `trained_from_utc` is when the first unit of work of its
-    latest incarnation began;
+    latest incarnation began, `first_saved_utc` when that incarnation's first Checkpoint was seen;
     `stop_utc` when it was first told to stop. A live Attempt has no outcome.
     """
 
@@ -74,6 +74,8 @@ class Attempt:
     queued_s: float = 0.0
     trained_from_utc: float | None = None
     trained_from_units: float = 0.0
+    first_saved_utc: float | None = None
+    first_saved_units: float = 0.0
     notice_utc: float | None = None
     told: str | None = None
     told_utc: float = 0.0

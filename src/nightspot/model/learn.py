@@ -25,13 +25,40 @@ def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: Phas
     return changed(bounds, lead_s=took_s)
 
 
+def learned_units_s(
+    job: Job, unit_s: float, firm_s: float, attempt: Attempt, event: CheckpointSeen
+) -> tuple[float, float]:
+    """A unit's time to plan with, and what of it is firm. What a first Checkpoint says holds until two can be compared."""
+    firm = firm_unit_s(job, firm_s, attempt, event)
+    if firm is None:
+        return slower_unit_s(job, unit_s, attempt, event), firm_s
+    return firm, firm
+
+
 def slower_unit_s(job: Job, unit_s: float, attempt: Attempt, event: CheckpointSeen) -> float:
     """A unit's time: units slower than planned make the work left longer, at once, for the guard plans with what is."""
-    done = event.units_done - attempt.trained_from_units
-    if attempt.trained_from_utc is None or done <= 0 or done < min(1.0, 0.05 * job.work.units):
-        return unit_s
-    took_s = (event.at_utc - attempt.trained_from_utc) * job.pool(attempt.pool_id).speed / done
+    took_s = _unit_took_s(job, attempt, event, attempt.trained_from_utc, attempt.trained_from_units)
     return took_s if took_s > unit_s * SLOWER_BY else unit_s
+
+
+def firm_unit_s(job: Job, unit_s: float, attempt: Attempt, event: CheckpointSeen) -> float | None:
+    """The same from two Checkpoints of one incarnation: what the first needed to be seen, in a bucket, is in neither. None without two."""
+    if attempt.first_saved_utc is None:
+        return None
+    took_s = _unit_took_s(job, attempt, event, attempt.first_saved_utc, attempt.first_saved_units)
+    if took_s == 0.0:
+        return None
+    return took_s if took_s > unit_s * SLOWER_BY else unit_s
+
+
+def _unit_took_s(
+    job: Job, attempt: Attempt, event: CheckpointSeen, since_utc: float | None, since_units: float
+) -> float:
+    """At speed 1; 0 where too little was done since then to tell."""
+    done = event.units_done - since_units
+    if since_utc is None or done <= 0 or done < min(1.0, 0.05 * job.work.units):
+        return 0.0
+    return (event.at_utc - since_utc) * job.pool(attempt.pool_id).speed / done
 
 
 def as_good_as_refused(bounds: Bounds | None, attempt: Attempt, event: AttemptEnded) -> bool:

@@ -36,7 +36,7 @@ from nightspot.model.events import (
     Warned,
 )
 from nightspot.model.job import Job
-from nightspot.model.learn import as_good_as_refused, slower_lead, slower_unit_s
+from nightspot.model.learn import as_good_as_refused, learned_units_s, slower_lead
 
 NOTHING = Decision((), 0.0, "nothing decided yet")
 
@@ -46,7 +46,7 @@ class RunState:
     """Everything the loop knows of one Run.
 
     `durable_units`: work that would survive anything now. `failures`: failed Attempts since the last new Checkpoint.
-    `refused_utc`: when each Pool last refused a launch.
+    `refused_utc`: when each Pool last refused a launch. `unit_s` is planned with; `firm_unit_s` is it without what rests on one Checkpoint.
     """
 
     run_id: str
@@ -58,6 +58,7 @@ class RunState:
     anchor_real_utc: float
     bounds: Mapping[str, Bounds]
     unit_s: float
+    firm_unit_s: float
     seq: int = 1
     decision: Decision = NOTHING
     attempts: tuple[Attempt, ...] = ()
@@ -116,6 +117,7 @@ def open_run(event: RunOpened) -> RunState:
         anchor_real_utc=event.anchor_real_utc,
         bounds=event.bounds,
         unit_s=event.job.work.unit_s,
+        firm_unit_s=event.job.work.unit_s,
     )
 
 
@@ -205,6 +207,7 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
         change |= {
             "trained_from_utc": event.at_utc,
             "trained_from_units": event.units_done,
+            "first_saved_utc": None,
             "units_done": event.units_done,
         }
         pool = state.job.pool(attempt.pool_id)
@@ -223,7 +226,8 @@ def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
 
 def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
     attempt = state.attempt(event.number)
-    state = changed(state, unit_s=slower_unit_s(state.job, state.unit_s, attempt, event))
+    unit_s, firm_unit_s = learned_units_s(state.job, state.unit_s, state.firm_unit_s, attempt, event)
+    state = changed(state, unit_s=unit_s, firm_unit_s=firm_unit_s)
     if event.units_done > state.durable_units:
         state = changed(
             state,
@@ -232,7 +236,10 @@ def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
             durable_digest=event.digest,
             failures=0,
         )
-    return _change(state, event.number, units_done=max(attempt.units_done, event.units_done))
+    change: dict[str, Any] = {"units_done": max(attempt.units_done, event.units_done)}
+    if attempt.first_saved_utc is None and attempt.trained_from_utc is not None:
+        change |= {"first_saved_utc": event.at_utc, "first_saved_units": event.units_done}
+    return _change(state, event.number, **change)
 
 
 def _sight_lost(state: RunState, event: SightLost) -> RunState:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Mapping, Protocol, Sequence, Union
 
 from nightspot.model.attempt import Phase, Role
@@ -194,6 +195,10 @@ class Backend(Protocol):
 
     def bill(self, handle: Handle, now_utc: float, /) -> Bill | None:
         """What it has cost so far; None where that is not known yet."""
+        ...
+
+    def fetch_output(self, handle: Handle, to: Path, /) -> None:
+        """Append to that file what the program has printed since it was last fetched there; make it where there is anything."""
         ...
 
     def check(self, job: Job, /) -> Sequence[Finding]:
