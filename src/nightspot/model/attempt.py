@@ -102,6 +102,12 @@ class Attempt:
         return self.queued_s + (max(0.0, until_utc - self.phase_utc) if self.shown is Phase.QUEUED else 0.0)
 
     @property
+    def launched(self) -> bool:
+        """Whether it was launched, or may have been: neither refused, nor ended in a queue."""
+        refused = self.outcome is AttemptOutcome.FAILED and not self.seen
+        return self.outcome is not AttemptOutcome.NO_CAPACITY and not refused
+
+    @property
     def live(self) -> bool:
         """Whether it may still bill: launched or about to be, and not known to have ended."""
         return self.outcome is None

@@ -37,6 +37,7 @@ from nightspot.model.events import (
 )
 from nightspot.model.job import Job
 from nightspot.model.learn import as_good_as_refused, learned_units_s, slower_lead
+from nightspot.model.refusals import hopeless, outcome_of
 
 NOTHING = Decision((), 0.0, "nothing decided yet")
 
@@ -46,7 +47,8 @@ class RunState:
     """Everything the loop knows of one Run.
 
     `durable_units`: work that would survive anything now. `failures`: failed Attempts since the last new Checkpoint.
-    `refused_utc`: when each Pool last refused a launch. `unit_s` is planned with; `firm_unit_s` is it without what rests on one Checkpoint.
+    `refused_utc`: when each Pool last refused a launch, and `refusals` why. `unit_s` is planned with; `firm_unit_s` is it without what
+    rests on one Checkpoint alone.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class RunState:
     attempts: tuple[Attempt, ...] = ()
     offers: Mapping[str, Offer] = field(default_factory=lambda: MappingProxyType({}))
     refused_utc: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    refusals: Mapping[str, RefusalReason] = field(default_factory=lambda: MappingProxyType({}))
     durable_units: float = 0.0
     durable_utc: float | None = None
     durable_digest: str = ""
@@ -87,8 +90,8 @@ class RunState:
 
     @property
     def launches(self) -> int:
-        """Attempts that were launched, or may have been. A request that met no capacity cost nothing, and is not one."""
-        return len([a for a in self.attempts if a.outcome is not AttemptOutcome.NO_CAPACITY])
+        """Attempts that were launched, or may have been. A request that was refused, or met no capacity, cost nothing, and is not one."""
+        return len([a for a in self.attempts if a.launched])
 
     @property
     def left_s(self) -> float:
@@ -173,26 +176,21 @@ def _requested(state: RunState, event: LaunchRequested) -> RunState:
 
 
 def _refused(state: RunState, event: LaunchRefused) -> RunState:
+    detail = event.message or event.reason.value
     if event.reason is not RefusalReason.ABSENT:
         pool_id = state.attempt(event.number).pool_id
-        state = changed(state, refused_utc={**state.refused_utc, pool_id: event.at_utc})
-    outcome = AttemptOutcome.LOST if event.reason is RefusalReason.ABSENT else AttemptOutcome.NO_CAPACITY
-    if event.reason in (RefusalReason.INVALID, RefusalReason.QUOTA, RefusalReason.INTERNAL):
-        outcome = AttemptOutcome.FAILED
-    detail = event.message or event.reason.value
-    return _change(
-        state,
-        event.number,
-        outcome=outcome,
-        phase=Phase.ENDED,
-        phase_utc=event.at_utc,
-        ended_utc=event.at_utc,
-        detail=detail,
-    )
+        refusals = {**state.refusals, pool_id: event.reason}
+        refused_utc = {**state.refused_utc, pool_id: event.at_utc}
+        why = hopeless(state.job, refusals, detail)
+        state = changed(state, refused_utc=refused_utc, refusals=refusals, hopeless=why or state.hopeless)
+    outcome, at_utc = outcome_of(event.reason), event.at_utc
+    ended = {"outcome": outcome, "phase": Phase.ENDED, "phase_utc": at_utc, "ended_utc": at_utc, "detail": detail}
+    return _change(state, event.number, **ended)
 
 
 def _seen(state: RunState, event: AttemptSeen) -> RunState:
-    return _change(state, event.number, seen=True, handle=event.handle)
+    refusals = {k: v for k, v in state.refusals.items() if k != state.attempt(event.number).pool_id}
+    return _change(changed(state, refusals=refusals), event.number, seen=True, handle=event.handle)
 
 
 def _phase(state: RunState, event: PhaseChanged) -> RunState:

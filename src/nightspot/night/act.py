@@ -13,6 +13,7 @@ from nightspot.model.events import (
     LimitHit,
     Told,
 )
+from nightspot.model.refusals import patience_s
 from nightspot.model.state import RunState
 from nightspot.night.look import handle_of, strangers
 from nightspot.night.night import Night
@@ -57,7 +58,9 @@ def stop_all(night: Night, backends: Backends, now_utc: float) -> None:
 def retry_utc(night: Night, pool_id: str) -> float:
     """When a Pool that refused may be asked again."""
     refused = night.state.refused_utc.get(pool_id)
-    return refused + night.settings.retry_s if refused is not None else float("-inf")
+    if refused is None:
+        return float("-inf")
+    return refused + patience_s(night.state.refusals.get(pool_id), night.settings.retry_s)
 
 
 def token_of(state: RunState, number: int) -> str:
