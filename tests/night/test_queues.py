@@ -5,15 +5,33 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightspot.market.trace import NEVER
-from nightspot.model.attempt import AttemptOutcome, Phase, RunOutcome
-from nightspot.model.events import DecisionChanged, Limit, LimitHit, PhaseChanged
+from nightspot.backends.queueing import QueueingBackend
+from nightspot.backends.simulated import Overheads, SimulatedBackends, SimulatedClock
+from nightspot.market.trace import ALWAYS, NEVER
+from nightspot.model.attempt import AttemptOutcome, Phase, Role, RunOutcome
+from nightspot.model.capacity import Bounds
+from nightspot.model.events import (
+    DecisionChanged,
+    Limit,
+    LimitHit,
+    PhaseChanged,
+    RefusalReason,
+    RunOpened,
+    UserAsked,
+)
 from nightspot.model.facts import facts_of
+from nightspot.model.state import RunState
+from nightspot.night.journal import MemoryJournal
+from nightspot.night.night import Night, Settings
+from nightspot.night.ports import Handle, LaunchSpec, Refused, Report
+from nightspot.night.step import step
 from nightspot.policy.base import Policy
 from nightspot.policy.baselines import Greedy, Reserve, SpotOnly, TimedFallback, UniformProgress
 from tests.night.test_nights import POLICIES, Hostile
@@ -164,3 +182,85 @@ def test_every_shipped_policy_is_on_time_in_queues(world: World, policy: Policy)
     state = world.play(guarded(policy))
     assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
     assert all(a.outcome is not None and math.isfinite(a.queued_s) for a in state.attempts)
+
+
+@dataclass(slots=True)
+class Slow(QueueingBackend):
+    """Each look at an Attempt takes its time, and on-demand refuses for its first so many seconds."""
+
+    clock: SimulatedClock | None = None
+    look_s: float = 0.0
+    refuses_s: float = 0.0
+    reason: RefusalReason = RefusalReason.QUOTA
+    _first_utc: float | None = None
+
+    def poll(self, handle: Handle, cursor: int, now_utc: float, /) -> Report:
+        report = QueueingBackend.poll(self, handle, cursor, now_utc)
+        if self.clock is not None:
+            self.clock.utc += self.look_s
+        return report
+
+    def launch(self, spec: LaunchSpec, now_utc: float, /) -> Handle | Refused:
+        if spec.pool.id == "on-demand" and self.refuses_s > 0:
+            self._first_utc = now_utc if self._first_utc is None else self._first_utc
+            if now_utc < self._first_utc + self.refuses_s:
+                return Refused(self.reason, "not now")
+        return QueueingBackend.launch(self, spec, now_utc)
+
+
+def polled(backend: Slow, reaction_s: float, policy: Policy, stop_s: float = 120.0) -> RunState:
+    """A night in queues, looked at every five seconds as at night: eight hours for four of work."""
+    job = World({}, queues=True, save_every_s=300.0).job()
+    backend.clock = clock = SimulatedClock(backend, 0.0)
+    bounds = {p.id: Bounds(180.0, stop_s + reaction_s, 900.0) for p in job.pools}
+    opened = RunOpened(0.0, "night-1", "n", job, 0.0, 8 * HOUR, 0.0, bounds)
+    night = Night.begin(MemoryJournal(lambda: 0.0), opened, Settings(reaction_s, 60.0, 60.0))
+    while not isinstance(wake := step(night, SimulatedBackends(backend), guarded(policy), clock), RunOutcome):
+        clock.utc = max(clock.utc, min(wake.at_utc, clock.utc + 5.0))
+    return night.state
+
+
+def slow(stop_s: float = 120.0, **changes: Any) -> Slow:
+    overheads = {pool_id: Overheads(180.0, stop_s, 300.0) for pool_id in ("spot", "on-demand")}
+    return Slow({"spot": NEVER}, overheads, **changes)
+
+
+@pytest.mark.parametrize("look_s", [0.0, 20.0, 100.0])
+def test_calls_that_take_their_time_are_planned_with(look_s: float) -> None:
+    state = polled(slow(look_s=look_s), 15.0 + 120.0, Greedy())
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
+
+
+@pytest.mark.parametrize("reason", [RefusalReason.QUOTA, RefusalReason.INVALID, RefusalReason.NO_CAPACITY])
+def test_on_demand_that_refuses_for_a_moment_is_asked_again_in_time(reason: RefusalReason) -> None:
+    state = polled(slow(refuses_s=50.0, reason=reason, stop_s=300.0), 15.0, TimedFallback(3.5 * HOUR), stop_s=300.0)
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
+    asked = [a.requested_utc for a in state.attempts if a.pool_id == "on-demand"]
+    assert len(asked) == 2
+    assert asked[1] - asked[0] <= 60.0 + 5.0 + 1.0
+    between = [a for a in state.attempts if a.pool_id == "spot" and asked[0] <= a.requested_utc <= asked[1]]
+    assert between == []  # a queue in its way would have to be stopped first
+
+
+def test_after_an_interruption_a_queue_that_took_too_long_passes_the_turn_on() -> None:
+    world = queued({"first": trace(1.0), "second": trace()}, pools=TWO_TYPES, window_s=10 * HOUR)
+    state = world.play(guarded(Greedy()))
+    assert [a.pool_id for a in state.attempts] == ["first", "second"]
+
+
+def test_what_was_launched_after_all_is_stopped_before_the_run_is_closed() -> None:
+    backend = slow()
+    backend.capacities = {"spot": ALWAYS}
+    job, clock = World({}, queues=True).job(), SimulatedClock(backend, 0.0)
+    opened = RunOpened(0.0, "night-1", "n", job, 0.0, 8 * HOUR, 0.0, {p.id: Bounds(180.0) for p in job.pools})
+    night = Night.begin(MemoryJournal(lambda: 0.0), opened, Settings(15.0, 60.0, 60.0))
+    step(night, SimulatedBackends(backend), guarded(Greedy()), clock)
+    late = LaunchSpec("night-1", 9, "night-1-n-009", job.pools[0], Role.TRAIN, 9 * HOUR, job)
+    backend.launch(late, 10.0)  # its answer was lost, and it was held to be absent
+    night.record(UserAsked(11.0, "stop"))
+    while not isinstance(step(night, SimulatedBackends(backend), guarded(Greedy()), clock), RunOutcome):
+        clock.utc += 5.0
+        for handle in backend.live("night-1"):
+            backend.poll(handle, 0, clock.utc)
+    assert list(backend.live("night-1")) == []
+    assert night.state.outcome is RunOutcome.CANCELLED

@@ -5,7 +5,6 @@ All it must remember stands in HOME/sagemaker/TOKEN/; all else AWS knows. What A
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from nightspot.backends.aws import billing, bundle, output, said, standing
 from nightspot.backends.aws.calls import Aws, Rejected, Trouble, require_boto3
 from nightspot.backends.aws.ending import Ending
-from nightspot.backends.aws.jobs import TrainingJobs, of_run, run_key
+from nightspot.backends.aws.jobs import Answer, TrainingJobs, of_run, run_key
 from nightspot.backends.aws.notes import ABSENT, Line, Note, run_keys
 from nightspot.backends.aws.request import checkpoint_uri, control_uri, is_job_name, training_job
 from nightspot.backends.aws.sagemakercheck import check
@@ -29,6 +28,8 @@ from nightspot.night.ports import Bill, Ended, EndKind, Finding, Handle, LaunchS
 WORDS = ("stop", "go", "checkpoint")
 # A request that was sent and not answered may still be carried out so much later (real seconds); an emulator's, at once.
 LAG_S, LAG_EMULATED_S = 60.0, 2.0
+# One wake makes some eight calls, each tried again under throttling until its budget is spent (real seconds).
+CALLS_S, CALLS_EMULATED_S = 120.0, 0.5
 # A source archive is fetched, repacked and put back, the first time (real seconds).
 PACKING_S = 60.0
 REASONS = {Trouble.QUOTA: RefusalReason.QUOTA, Trouble.CAPACITY: RefusalReason.NO_CAPACITY}
@@ -51,7 +52,8 @@ class SageMakerBackend:
         scale = self._context.time_scale
         lag_s = LAG_S if scale == 1 else LAG_EMULATED_S * scale
         wrapper = bool(pool.options.get("wrapper"))
-        return Abilities(queues=True, restarts_inside=True, control=wrapper, visibility_lag_s=lag_s)
+        calls_s = CALLS_S if scale == 1 else CALLS_EMULATED_S * scale
+        return Abilities(queues=True, restarts_inside=True, control=wrapper, visibility_lag_s=lag_s, calls_s=calls_s)
 
     def offers(self, pools: Sequence[Pool], now_utc: float, /) -> Sequence[Offer]:
         """See Backend. Nobody can see SageMaker's capacity: the queued request is the probe."""
@@ -66,8 +68,13 @@ class SageMakerBackend:
         with _sure(f"{spec.token} could not be launched, or not certainly"), note.locked():
             if not note.known and (refused := note.refused) is not None:
                 return refused
+            again = note.intent is not None
             note.intend(spec, now_utc)
-            return Handle(spec.token, spec.pool.id, spec.token) if note.known else self._create(note, spec, now_utc)
+            return (
+                Handle(spec.token, spec.pool.id, spec.token)
+                if note.known
+                else self._create(note, spec, now_utc, again=again)
+            )
 
     def find(self, token: str, /) -> Handle | None:
         """See Backend. What is not there is given up: this home never launches it any more."""
@@ -147,11 +154,11 @@ class SageMakerBackend:
 
         return prices.quote(pool, job, self._aws.plain_client, self._home)
 
-    def _create(self, note: Note, spec: LaunchSpec, now_utc: float) -> Handle | Refused:
+    def _create(self, note: Note, spec: LaunchSpec, now_utc: float, *, again: bool) -> Handle | Refused:
         try:
             note.acknowledge(self._jobs_of(note).create(self._request(spec, now_utc)))
         except Rejected as error:
-            return self._rejected(note, spec, error)
+            return self._rejected(note, spec, error, lost=error.after_lost or (again and self._young(note, now_utc)))
         except Unsure:
             raise
         except (ValueError, BackendError) as error:
@@ -173,29 +180,47 @@ class SageMakerBackend:
 
         return {**request, **self._aws.within(packed, "packing the wrapper", PACKING_S)}
 
-    def _rejected(self, note: Note, spec: LaunchSpec, error: Rejected) -> Handle | Refused:
-        """A no to a second try does not say that the first, whose answer was lost, was not carried out: look before believing it."""
-        if self._found(note):
+    def _rejected(self, note: Note, spec: LaunchSpec, error: Rejected, *, lost: bool) -> Handle | Refused:
+        """A no to a second try does not say that the first, whose answer was `lost`, was not carried out: look before believing it.
+
+        A job may not be seen for a while after it began. Then the intent stays open, and `find` settles it.
+        """
+        seen = self._seen(note)
+        if seen is not None and self._ours(note, seen):
             return Handle(spec.token, spec.pool.id, spec.token)
         words = str(error)
         if error.trouble is Trouble.IN_USE:
             words = f"a training job called {spec.token} exists, and is not of run {spec.run_id}"
+        if seen is None and (lost or error.trouble is Trouble.IN_USE):
+            raise Unsure(f"{spec.token} may have been launched, and is not to be seen: {error}") from error
         return note.give_up(Refused(REASONS.get(error.trouble, RefusalReason.INVALID), words))
 
     def _found(self, note: Note) -> bool:
         """Whether AWS has it, and it is ours."""
-        jobs, intent = self._jobs_of(note), note.intent
-        seen = jobs.describe(note.token)
-        if seen is None:
-            if intent is not None and jobs.listed(note.token):
-                raise Unsure(f"{note.token} is listed, and cannot be described")
-            return False
+        seen = self._seen(note)
+        return seen is not None and self._ours(note, seen)
+
+    def _seen(self, note: Note) -> Answer | None:
+        """The job of that name, whosoever it is."""
+        seen = self._jobs_of(note).describe(note.token)
+        if seen is None and note.intent is not None and self._jobs_of(note).listed(note.token):
+            raise Unsure(f"{note.token} is listed, and cannot be described")
+        return seen
+
+    def _ours(self, note: Note, seen: Answer) -> bool:
+        """Noted if it is."""
+        intent = note.intent
         if intent is not None:
             uri = checkpoint_uri(intent.spec.pool, intent.spec.run_id)
-            if not jobs.is_of_run(seen, intent.spec.run_id, uri):
+            if not self._jobs_of(note).is_of_run(seen, intent.spec.run_id, uri):
                 return False
         note.acknowledge(str(seen["TrainingJobArn"]))
         return True
+
+    def _young(self, note: Note, now_utc: float) -> bool:
+        """Whether what is not to be seen may just not be seen yet. Nobody knows of what this home never launched."""
+        intent = note.intent
+        return intent is None or now_utc - intent.asked_utc < self.abilities(intent.spec.pool).visibility_lag_s
 
     def _look(self, note: Note, now_utc: float) -> None:
         seen = self._jobs_of(note).describe(note.token)
@@ -232,10 +257,7 @@ class SageMakerBackend:
 
     def _gone(self, note: Note, now_utc: float) -> None:
         """Deleted: AWS allows that only for what has ended. What is young, or was never seen, may just not be seen yet."""
-        intent = note.intent
-        lag_s = self.abilities(intent.spec.pool).visibility_lag_s if intent is not None else math.inf
-        young = intent is None or now_utc - intent.asked_utc < lag_s
-        if not note.known or young or self._jobs_of(note).listed(note.token):
+        if not note.known or self._young(note, now_utc) or self._jobs_of(note).listed(note.token):
             raise Unsure(f"{note.token} is not to be seen")
         words = "the training job was deleted: how it ended cannot be told"
         note.end(said.exit_line(Ended(EndKind.LOST, said.clamped(note.log.lines(), now_utc, now_utc), detail=words)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Callable
 
 import nightspot
@@ -47,7 +48,7 @@ def begin(
     """
     anchor_real_utc = time.time() if real_utc is None else real_utc
     anchors = Anchors(plan.market_now_utc, anchor_real_utc, plan.job.time_scale, plan.start_utc)
-    world = worlds.open_world(home, anchors)
+    world = reacting(worlds.open_world(home, anchors), plan.job)
     margin_s = world.settings.reaction_s
     job = taught(plan.job, journal)
     check_fits(job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
@@ -72,10 +73,16 @@ def resume(home: Home, journal: Journal, state: RunState, screen: Screen, choice
     """Go on with a Run, by the Job that it began with; with the emulator that it began with, if that is where it was played."""
     attach(home, state)
     anchors = Anchors(state.opened_utc, state.anchor_real_utc, state.job.time_scale, state.start_utc)
-    world = worlds.open_world(home, anchors)
+    world = reacting(worlds.open_world(home, anchors), state.job)
     heard = HeardJournal(journal, screen.hear, screen.recall)
     night = Night.resume(heard, state.run_id, world.settings)
     return _controller(home, night, heard, world, screen, choice)
+
+
+def reacting(world: World, job: Job) -> World:
+    """The loop comes as much later as the calls to its slowest backend may take."""
+    calls_s = max(world.backends[pool.backend].abilities(pool).calls_s for pool in job.pools)
+    return replace(world, settings=replace(world.settings, reaction_s=world.settings.reaction_s + calls_s))
 
 
 def check_surroundings(world: World, job: Job, file: str, say: Callable[[str], None]) -> None:

@@ -80,6 +80,7 @@ class Attempt:
     told: str | None = None
     told_utc: float = 0.0
     stop_utc: float | None = None
+    stopped_in_queue: bool = False
     save_asked_utc: float | None = None
     outcome: AttemptOutcome | None = None
     ended_utc: float | None = None

@@ -82,6 +82,7 @@ class Offer:
 class Abilities:
     """What a backend can do with a Pool. The loop and the policies read this, never a backend's name.
 
+    `calls_s`: how long the calls of one wake may take, where they go far; it is planned with as reaction.
     `assured_s`: capacity seen UP at a wake is not taken for that long. Nobody sells that; a backtest on ticks has it.
     """
 
@@ -90,4 +91,5 @@ class Abilities:
     control: bool = True
     beside: bool = False
     visibility_lag_s: float = 0.0
+    calls_s: float = 0.0
     assured_s: float = 0.0

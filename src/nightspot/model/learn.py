@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nightspot.model.attempt import Attempt, AttemptOutcome
+from nightspot.model.attempt import Attempt, AttemptOutcome, Phase
 from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.change import changed
 from nightspot.model.events import AttemptEnded, CheckpointSeen, PhaseChanged
@@ -10,6 +10,7 @@ from nightspot.model.job import Job
 
 # A measured unit must be this much slower than planned before the plan changes: timer noise is not news.
 SLOWER_BY = 1.02
+LET_GO = (AttemptOutcome.RELEASED, AttemptOutcome.INTERRUPTED)
 
 
 def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: PhaseChanged) -> Bounds | None:
@@ -28,7 +29,12 @@ def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: Phas
 def learned_units_s(
     job: Job, unit_s: float, firm_s: float, attempt: Attempt, event: CheckpointSeen
 ) -> tuple[float, float]:
-    """A unit's time to plan with, and what of it is firm. What a first Checkpoint says holds until two can be compared."""
+    """A unit's time to plan with, and what of it is firm. What a first Checkpoint says holds until two can be compared.
+
+    One that is seen after its incarnation has left says when it was seen, and not how long it took.
+    """
+    if attempt.shown is not Phase.TRAINING:
+        return unit_s, firm_s
     firm = firm_unit_s(job, firm_s, attempt, event)
     if firm is None:
         return slower_unit_s(job, unit_s, attempt, event), firm_s
@@ -62,7 +68,9 @@ def _unit_took_s(
 
 
 def as_good_as_refused(bounds: Bounds | None, attempt: Attempt, event: AttemptEnded) -> bool:
-    """No capacity; or let go because it was overdue. The next Pool's turn comes before its own."""
+    """No capacity; let go in a queue; or let go because it was overdue. The next Pool's turn comes before its own."""
+    if attempt.stopped_in_queue and event.outcome in LET_GO:
+        return True
     if event.outcome is not AttemptOutcome.RELEASED or bounds is None or attempt.stop_utc is None:
         return event.outcome is AttemptOutcome.NO_CAPACITY
     return attempt.trained_from_utc is None and attempt.stop_utc > attempt.requested_utc + bounds.lead_s

@@ -37,7 +37,7 @@ from nightspot.model.events import (
 )
 from nightspot.model.job import Job
 from nightspot.model.learn import as_good_as_refused, learned_units_s, slower_lead
-from nightspot.model.refusals import hopeless, outcome_of
+from nightspot.model.refusals import TWICE, hopeless, outcome_of
 
 NOTHING = Decision((), 0.0, "nothing decided yet")
 
@@ -66,7 +66,7 @@ class RunState:
     attempts: tuple[Attempt, ...] = ()
     offers: Mapping[str, Offer] = field(default_factory=lambda: MappingProxyType({}))
     refused_utc: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    refusals: Mapping[str, RefusalReason] = field(default_factory=lambda: MappingProxyType({}))
+    refusals: Mapping[str, tuple[RefusalReason, ...]] = field(default_factory=lambda: MappingProxyType({}))
     durable_units: float = 0.0
     durable_utc: float | None = None
     durable_digest: str = ""
@@ -179,7 +179,7 @@ def _refused(state: RunState, event: LaunchRefused) -> RunState:
     detail = event.message or event.reason.value
     if event.reason is not RefusalReason.ABSENT:
         pool_id = state.attempt(event.number).pool_id
-        refusals = {**state.refusals, pool_id: event.reason}
+        refusals = {**state.refusals, pool_id: (*state.refusals.get(pool_id, ()), event.reason)[-TWICE:]}
         refused_utc = {**state.refused_utc, pool_id: event.at_utc}
         why = hopeless(state.job, refusals, detail)
         state = changed(state, refused_utc=refused_utc, refusals=refusals, hopeless=why or state.hopeless)
@@ -259,8 +259,9 @@ def _told(state: RunState, event: Told) -> RunState:
     change: dict[str, Any] = {"told": event.word, "told_utc": event.at_utc}
     if event.word == "stop":
         before_utc = state.attempt(event.number).stop_utc
-        queued_s = state.attempt(event.number).waited_s(event.at_utc)
-        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc, "queued_s": queued_s}
+        before = state.attempt(event.number)
+        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc, "queued_s": before.waited_s(event.at_utc)}
+        change["stopped_in_queue"] = before.stopped_in_queue or before.shown is Phase.QUEUED
         change["stop_utc"] = event.at_utc if before_utc is None else before_utc
     return _change(state, event.number, **change)
 

@@ -60,7 +60,8 @@ def retry_utc(night: Night, pool_id: str) -> float:
     refused = night.state.refused_utc.get(pool_id)
     if refused is None:
         return float("-inf")
-    return refused + patience_s(night.state.refusals.get(pool_id), night.settings.retry_s)
+    reasons = night.state.refusals.get(pool_id, ())
+    return refused + patience_s(night.state.job.pool(pool_id), reasons, night.settings.retry_s)
 
 
 def token_of(state: RunState, number: int) -> str:
@@ -104,18 +105,24 @@ def _carry_out(night: Night, backends: Backends, spec: LaunchSpec, now_utc: floa
 
 
 def sweep(night: Night, backends: Backends, now_utc: float) -> None:
-    """Stop whatever runs under this Run's name without being a live Attempt of it."""
-    if now_utc - night.swept_utc < night.settings.sweep_s:
-        return
-    night.swept_utc = now_utc
+    """Each minute: stop whatever runs under this Run's name without being a live Attempt of it."""
+    if now_utc - night.swept_utc >= night.settings.sweep_s:
+        night.swept_utc = now_utc
+        swept(night, backends, now_utc)
+
+
+def swept(night: Night, backends: Backends, now_utc: float) -> bool:
+    """The same, now. True where there was certainly nothing."""
+    clean = True
     for name in night.pools_by_backend:
         try:
-            found = strangers(backends[name].live(night.state.run_id), night.state)
-            for handle in found:
+            for handle in strangers(backends[name].live(night.state.run_id), night.state):
+                clean = False
                 backends[name].tell(handle, "stop", now_utc)
                 night.record(LimitHit(now_utc, Limit.STRANGER, f"{handle.token} ran and was nobody's: stopped"))
         except Unsure:
-            continue
+            clean = False
+    return clean
 
 
 def ask_to_save(night: Night, backends: Backends, now_utc: float, trip_utc: float) -> None:

@@ -8,7 +8,7 @@ from nightspot.model.decision import Observation
 from nightspot.model.events import Limit, LimitHit, RunClosed
 from nightspot.model.job import OnLimit
 from nightspot.model.state import RunState
-from nightspot.night.act import stop, stop_all
+from nightspot.night.act import stop, stop_all, swept
 from nightspot.night.night import Night
 from nightspot.night.observe import NOT_TRAINING, spent_usd
 from nightspot.night.ports import Backends
@@ -22,11 +22,16 @@ def close_if_over(night: Night, backends: Backends, now_utc: float) -> bool:
     if reason is None:
         return False
     stop_all(night, backends, now_utc)
-    if not night.state.live:
+    if not night.state.live and _nothing_is_left(night, backends, now_utc):
         outcome, why = reason
         at_utc = _finished_utc(night.state, outcome, now_utc)
         night.record(RunClosed(at_utc, outcome, at_utc > night.state.deadline_utc, why))
     return True
+
+
+def _nothing_is_left(night: Night, backends: Backends, now_utc: float) -> bool:
+    """Nobody looks after the Run once it is closed. Whoever cannot be asked is waited for until the deadline, and no longer."""
+    return swept(night, backends, now_utc) or now_utc > night.state.deadline_utc
 
 
 def _finished_utc(state: RunState, outcome: RunOutcome, now_utc: float) -> float:

@@ -194,14 +194,14 @@ def _not_completed(state: RunState, attempt: Attempt, ended: Ended) -> AttemptOu
 
 
 def _bill(night: Night, backend: Backend, attempt: Attempt, ended: Ended, now_utc: float) -> tuple[float, float]:
-    """The backend's bill; where it does not know yet, the time held at the Pool's price."""
+    """The backend's bill; where it does not know yet, the time held at the Pool's price. A queue bills nothing."""
     try:
         bill = backend.bill(handle_of(attempt), now_utc)
     except Unsure:
         bill = None
     if bill is not None:
         return bill.billable_s, bill.cost_usd
-    held_s = max(0.0, ended.at_utc - attempt.requested_utc)
+    held_s = max(0.0, ended.at_utc - attempt.requested_utc - attempt.waited_s(ended.at_utc))
     return held_s, held_s / 3600.0 * _pool(night, attempt).price_usd_per_hour
 
 

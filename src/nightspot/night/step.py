@@ -44,6 +44,7 @@ def step(night: Night, backends: Backends, policy: Policy, clock: Clock) -> Unio
     sweep(night, backends, now_utc)
     for _ in range(ROUNDS_MAX):
         look(night, backends, now_utc)
+        now_utc = clock.now_utc()  # looking may take its time, and what is decided is decided now
         if close_if_over(night, backends, now_utc):
             return _over(night, now_utc)
         if now_utc < night.state.start_utc:
@@ -82,7 +83,10 @@ def _wake(night: Night, backends: Backends, observation: Observation, decision: 
     """The earliest of: the decision's end, the deadline, a Pool's retry, the moment to ask for a Checkpoint."""
     now_utc = observation.now_utc
     times = [decision.until_utc, *_deadlines(night)]
-    times += [t for t in (retry_utc(night, w.pool_id) for w in decision.wants) if t > now_utc]
+    asked = {want.pool_id for want in decision.wants} | {pool.id for pool in night.state.job.on_demand}
+    times += [
+        t for t in (retry_utc(night, pool_id) for pool_id in asked & night.state.refused_utc.keys()) if t > now_utc
+    ]
     held = observation.held
     if held is not None and held.market is Market.SPOT and not observation.work.continuous:
         trip_utc = latest_utc(observation, observation.pool(held.pool_id))

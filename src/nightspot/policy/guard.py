@@ -18,7 +18,7 @@ from nightspot.model.attempt import Phase, Role
 from nightspot.model.capacity import Bounds, Market, Pool, Sight
 from nightspot.model.change import changed
 from nightspot.model.decision import FOREVER_UTC, Decision, Observation, Want
-from nightspot.policy.base import Policy, hold, keep, spot_choice
+from nightspot.policy.base import Policy, hold, keep, only_asked, spot_choice
 
 # Sums of seconds since the epoch are exact to a fraction of this; a decision never hangs on less.
 EPSILON_S = 1e-3
@@ -255,6 +255,8 @@ def _way_out(observation: Observation) -> Pool | None:
         fitting = [p for p in there if _fits(observation, p)]
         return fitting[0] if fitting else min(there, key=lambda p: finish_s(observation, p))
     spot = spot_choice(observation)
-    if spot is not None:
+    # A request in a queue would have to be stopped first when on-demand may be asked again: only where that would be late anyway.
+    in_time = any(_fits(observation, pool) for pool in pools)
+    if spot is not None and not (in_time and only_asked(observation, spot)):
         return spot
     return pools[0] if pools else next((p for p in observation.pools if p.market is Market.ON_DEMAND), None)
