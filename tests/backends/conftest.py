@@ -6,6 +6,7 @@ import pytest
 
 from nightspot.process.surroundings import sandbox_works
 from tests.backends.emulated import QUICK, Emulation
+from tests.backends.scripted import Script, scripted
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +19,10 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulation]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """A server that answers boto3 as it is told."""
+    with scripted(monkeypatch) as told:
+        yield told

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from enum import Enum
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from nightspot.errors import BackendError, UnknownBackendError, Unsure
@@ -67,11 +67,14 @@ CODES: dict[Trouble, frozenset[str]] = {
 
 
 class Rejected(BackendError):  # noqa: N818 - an answer, not a fault
-    """AWS said no, and means it. `code` is its own."""
+    """AWS said no, and means it. `code` is its own.
 
-    def __init__(self, trouble: Trouble, code: str, words: str) -> None:
+    `after_lost`: an earlier try of the same call got no answer, and may have been carried out.
+    """
+
+    def __init__(self, trouble: Trouble, code: str, words: str, *, after_lost: bool = False) -> None:
         super().__init__(words)
-        self.trouble, self.code = trouble, code
+        self.trouble, self.code, self.after_lost = trouble, code, after_lost
 
 
 class OverBudgetError(Exception):
@@ -94,12 +97,14 @@ class Aws:
         self._session: Any = None
         self._made: dict[tuple[str, str], Any] = {}
         self._until_s = float("inf")
+        self._lost = False
 
     def client(self, service: str, region: str) -> Any:
         """A boto3 client; region "" is boto3's own. botocore's errors where that cannot be had."""
         if (service, region) not in self._made:
             client = self._new_session().client(service, region_name=region or None, config=_config())
             client.meta.events.register("before-send", self._in_budget)
+            client.meta.events.register("response-received", self._heard)
             self._made[service, region] = client
         return self._made[service, region]
 
@@ -126,10 +131,11 @@ class Aws:
         """Do something with clients of ours within the budget. Old credentials are tried anew once, in a new session."""
         require_boto3()
         self._until_s = time.monotonic() + (self._budget_s if budget_s is None else budget_s)
+        self._lost = False
         try:
             return self._tried(act)
         except Exception as error:
-            raise _said(error, what) from error
+            raise _said(error, what, after_lost=self._lost) from error
         finally:
             self._until_s = float("inf")
 
@@ -165,6 +171,11 @@ class Aws:
         if time.monotonic() > self._until_s:
             raise OverBudgetError
 
+    def _heard(self, response_dict: Mapping[str, Any] | None = None, **_event: Any) -> None:
+        """After each try. No answer, or an error of AWS's own, leaves open whether it was done."""
+        if response_dict is None or int(response_dict["status_code"]) >= 500:
+            self._lost = True
+
 
 def whole(answer: Any, *wanted: str) -> Any:
     """The answer, if it has what AWS promises: half a body is read as an answer without fields. Unsure where it has not."""
@@ -183,14 +194,14 @@ def _config() -> Any:
     )
 
 
-def _said(error: Exception, what: str) -> Exception:
+def _said(error: Exception, what: str, *, after_lost: bool) -> Exception:
     """In our own words: Unsure or Rejected. What is neither AWS's nor the network's is a fault of ours, and stays one."""
     trouble = _trouble(error)
     if trouble is None:
         return error
     code = code_of(error)
     words = f"{what}: {trouble.value}" + (f" ({code})" if code else "") + _detail(error, trouble)
-    return Unsure(words) if trouble in UNSURE else Rejected(trouble, code, words)
+    return Unsure(words) if trouble in UNSURE else Rejected(trouble, code, words, after_lost=after_lost)
 
 
 def _detail(error: Exception, trouble: Trouble) -> str:

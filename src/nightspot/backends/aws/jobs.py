@@ -61,14 +61,15 @@ class TrainingJobs:
         return sorted(name for name in found if of_run(name, run_id))
 
     def is_of_run(self, seen: Answer, run_id: str, checkpoint_uri: str | None) -> bool:
-        """Whether a job of our name is ours: it has the Run's tag; where tags may not be read, the Run's own checkpoint prefix."""
+        """Whether a job of our name is ours: it has the Run's tag; where none can be read, the Run's own checkpoint prefix."""
         try:
             pages = self.aws.pages("sagemaker", self.region, "list_tags", ResourceArn=seen["TrainingJobArn"])
             tags = {tag["Key"]: tag["Value"] for page in pages for tag in whole(page, "Tags")["Tags"]}
         except Rejected:
-            config = seen.get("CheckpointConfig") or {}
-            return checkpoint_uri is not None and config.get("S3Uri") == checkpoint_uri
-        return tags.get(RUN_TAG) == run_id
+            tags = {}
+        if RUN_TAG in tags:
+            return bool(tags[RUN_TAG] == run_id)
+        return checkpoint_uri is not None and (seen.get("CheckpointConfig") or {}).get("S3Uri") == checkpoint_uri
 
     def _names(self, **where: str) -> list[str]:
         try:
