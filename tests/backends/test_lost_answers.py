@@ -42,6 +42,16 @@ def asked() -> LaunchSpec:
     return spec(pool(template(), Market.ON_DEMAND))
 
 
+def test_a_stop_of_what_is_not_to_be_seen_yet_is_not_taken_for_said(script: Script, home: SageMakerBackend) -> None:
+    assert home.launch(asked(), NOW_UTC) == HANDLE
+    script.answers = [ABSENT]
+    with pytest.raises(Unsure, match="not to be seen yet"):
+        home.tell(HANDLE, "stop", NOW_UTC + 5.0)
+    home.tell(HANDLE, "stop", NOW_UTC + LAG_S)
+    script.answers = [wrong("ValidationException"), described(TrainingJobStatus="Stopped")]
+    home.tell(HANDLE, "stop", NOW_UTC + 5.0)
+
+
 @pytest.mark.parametrize("no", ["ResourceInUse", "ResourceLimitExceeded", "ValidationException"])
 @pytest.mark.parametrize("lost", [None, wrong("InternalFailure", 500)])
 def test_a_no_after_a_lost_answer_is_believed_only_once_a_job_would_be_seen(

@@ -21,6 +21,7 @@ from nightspot.backends.aws.wrapped import NOTHING, Progress, progress_of
 from nightspot.checkpoint.manifest import File, Head, Manifest
 from nightspot.errors import Unsure
 from nightspot.model.attempt import Phase
+from nightspot.model.capacity import Market
 from nightspot.night.ports import SavedCheckpoint, WarningSeen
 from tests.backends.emulated import BUCKET, REGION, Emulation
 from tests.backends.specs import job, pool, spec
@@ -42,11 +43,12 @@ class Bucket:
     pattern: str | None = None
     units_start: float = 0.0
     now_utc: float = 1000.0
+    market: Market = Market.SPOT
     lines: list[Line] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.run_id = f"night-{uuid.uuid4().hex[:8]}"
-        asked = pool(options=self.options)
+        asked = pool(market=self.market, options=self.options)
         of = job(asked, interval_s=INTERVAL_S, pattern=self.pattern, units=50.0)
         self.spec = spec(asked, of, run_id=self.run_id, units_start=self.units_start)
         self.watch = Watch(self.spec, Store(Aws(), REGION))
@@ -281,6 +283,19 @@ def test_one_that_never_speaks_trains_after_most_of_its_start_up_bound(still: Em
     silent_utc = 1000.0 + SILENT_AFTER_LEAD * bounds.lead_s
     assert bucket.watch.stands([], runs, silent_utc - 1.0) == []
     assert bucket.watch.stands([], runs, silent_utc) == runs
+
+
+def test_on_demand_silence_counts_from_the_request_so_that_what_trains_is_never_overdue(still: Emulation) -> None:
+    watch = Bucket(still, options={"progress": "manifests", "wrapper": True}, market=Market.ON_DEMAND).watch
+    lead_s = 300.0
+    runs = [Stand(Phase.QUEUED, 1, 1000.0), Stand(Phase.BOOTING, 1, 1150.0), Stand(Phase.TRAINING, 1, 1240.0)]
+    silent_utc = 1000.0 + SILENT_AFTER_LEAD * lead_s
+    assert watch.stands([], runs, silent_utc - 1.0) == runs[:2]
+    assert watch.stands([], runs, silent_utc) == runs
+    late = [*runs[:2], Stand(Phase.TRAINING, 1, 1000.0 + lead_s)]
+    assert watch.stands([], late, 1000.0 + lead_s) == late
+    again = [*runs, Stand(Phase.QUEUED, 2, 5000.0), Stand(Phase.TRAINING, 2, 5100.0)]
+    assert watch.stands([], again, 5100.0) == again[:-1]
 
 
 @pytest.mark.parametrize("options", [{"progress": "manifests"}, {"progress": "files", "wrapper": True}])

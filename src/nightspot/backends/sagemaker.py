@@ -119,8 +119,8 @@ class SageMakerBackend:
             watch = self._watch(note)
             if watch is not None and watch.control is not None:
                 self._write_word(watch, word, now_utc)
-            if word == "stop":
-                self._jobs_of(note).stop(handle.token)
+            if word == "stop" and not self._jobs_of(note).stop(handle.token) and self._young(note, now_utc):
+                raise Unsure("it is not to be seen yet")
 
     def bill(self, handle: Handle, now_utc: float, /) -> Bill | None:
         """See Backend. While it runs an estimate; on Spot the final bill may be lower, for only AWS knows the discount."""

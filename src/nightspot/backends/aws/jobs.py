@@ -46,14 +46,16 @@ class TrainingJobs:
         """Whether a list shows it, in whatever state."""
         return name in self._names(NameContains=name)
 
-    def stop(self, name: str) -> None:
-        """Ask it to end. What has ended, or is not there, is left as it is."""
+    def stop(self, name: str) -> bool:
+        """Ask it to end. What has ended is left as it is. False where there is no such job to be seen."""
         try:
             self.aws.call("sagemaker", self.region, "stop_training_job", TrainingJobName=name)
         except Rejected as error:
             seen = self.describe(name)
             if seen is not None and seen["TrainingJobStatus"] not in (*ENDED, "Stopping", "Deleting"):
                 raise Unsure(str(error)) from error
+            return seen is not None
+        return True
 
     def live(self, run_id: str) -> list[str]:
         """Names of what has begun and not ended, by name of that Run and no other."""

@@ -18,6 +18,7 @@ from nightspot.backends.aws.store import Object, Store
 from nightspot.backends.aws.wrapped import NOTHING, Progress
 from nightspot.errors import Unsure
 from nightspot.model.attempt import Phase
+from nightspot.model.capacity import Market
 from nightspot.night.ports import LaunchSpec
 
 # A list is asked for a few times in each checkpoint interval: seldom enough to cost nothing, often enough to be worth it (market seconds).
@@ -90,7 +91,8 @@ class Watch:
     def stands(self, lines: Sequence[Line], stands: Sequence[Stand], now_utc: float) -> list[Stand]:
         """The same, but that training begins when the program says so: a container that runs is not yet at work.
 
-        One that never speaks counts as training once it was silent for most of the time that its start-up may take.
+        One that never speaks counts as training once it was silent for most of the time that its start-up may take. On-demand that time
+        begins with the request, as for the guard: it would give up as overdue what has long been at work.
         """
         *before, stand = stands
         known = said.phase_now(lines)
@@ -100,7 +102,11 @@ class Watch:
         if self.progress.trains and not said.heard(lines, self.progress.incarnation):
             return [*before, replace(stand, at_utc=now_utc, units_done=self.progress.units_done)]
         lead_s = self.spec.pool.bounds.lead_s if self.spec.pool.bounds is not None else LEAD_S
-        return list(stands) if now_utc - stand.at_utc >= SILENT_AFTER_LEAD * lead_s else before
+        on_demand = self.spec.pool.market is Market.ON_DEMAND
+        since_utc = min(
+            one.at_utc for one in stands if one is stand or (on_demand and one.incarnation == stand.incarnation)
+        )
+        return list(stands) if now_utc - since_utc >= SILENT_AFTER_LEAD * lead_s else before
 
     @property
     def _source(self) -> str:
