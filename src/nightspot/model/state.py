@@ -190,7 +190,7 @@ def _refused(state: RunState, event: LaunchRefused) -> RunState:
 
 def _seen(state: RunState, event: AttemptSeen) -> RunState:
     refusals = {k: v for k, v in state.refusals.items() if k != state.attempt(event.number).pool_id}
-    return _change(changed(state, refusals=refusals), event.number, seen=True, handle=event.handle)
+    return _change(state, event.number, {"refusals": refusals}, seen=True, handle=event.handle)
 
 
 def _phase(state: RunState, event: PhaseChanged) -> RunState:
@@ -211,7 +211,7 @@ def _phase(state: RunState, event: PhaseChanged) -> RunState:
         pool = state.job.pool(attempt.pool_id)
         learned = slower_lead(pool, state.bounds.get(attempt.pool_id), attempt, event)
         bounds = state.bounds if learned is None else {**state.bounds, attempt.pool_id: learned}
-        state = changed(state, bounds=bounds, on_demand_asked_utc=None)
+        return _change(state, event.number, {"bounds": bounds, "on_demand_asked_utc": None}, **change)
     return _change(state, event.number, **change)
 
 
@@ -219,25 +219,20 @@ def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
     # What gave notice has as good as refused the next request, from the moment when it goes.
     gone_utc = event.kill_utc if event.kill_utc is not None else event.at_utc
     refused_utc = {**state.refused_utc, state.attempt(event.number).pool_id: gone_utc}
-    return _change(changed(state, refused_utc=refused_utc), event.number, notice_utc=event.at_utc)
+    return _change(state, event.number, {"refused_utc": refused_utc}, notice_utc=event.at_utc)
 
 
 def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
     attempt = state.attempt(event.number)
     unit_s, firm_unit_s = learned_units_s(state.job, state.unit_s, state.firm_unit_s, attempt, event)
-    state = changed(state, unit_s=unit_s, firm_unit_s=firm_unit_s)
+    also: dict[str, Any] = {"unit_s": unit_s, "firm_unit_s": firm_unit_s}
     if event.units_done > state.durable_units:
-        state = changed(
-            state,
-            durable_units=event.units_done,
-            durable_utc=event.at_utc,
-            durable_digest=event.digest,
-            failures=0,
-        )
+        also |= {"durable_units": event.units_done, "durable_utc": event.at_utc}
+        also |= {"durable_digest": event.digest, "failures": 0}
     change: dict[str, Any] = {"units_done": max(attempt.units_done, event.units_done)}
     if attempt.first_saved_utc is None and attempt.trained_from_utc is not None:
         change |= {"first_saved_utc": event.at_utc, "first_saved_units": event.units_done}
-    return _change(state, event.number, **change)
+    return _change(state, event.number, also, **change)
 
 
 def _sight_lost(state: RunState, event: SightLost) -> RunState:
@@ -319,11 +314,13 @@ def _closed(state: RunState, event: RunClosed) -> RunState:
     )
 
 
-def _change(state: RunState, number: int, **changes: Any) -> RunState:
-    """One Attempt changed; the sequence number moves by one."""
+def _change(
+    state: RunState, number: int, also: Mapping[str, Any] = MappingProxyType({}), /, **changes: Any
+) -> RunState:
+    """One Attempt changed, and `also` of the Run; the sequence number moves by one."""
     attempts = list(state.attempts)
     attempts[number - 1] = changed(attempts[number - 1], **changes)
-    return changed(state, seq=state.seq + 1, attempts=tuple(attempts))
+    return changed(state, seq=state.seq + 1, attempts=tuple(attempts), **also)
 
 
 _APPLY: Mapping[type, Callable[[RunState, Any], RunState]] = MappingProxyType(

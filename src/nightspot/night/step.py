@@ -83,10 +83,7 @@ def _wake(night: Night, backends: Backends, observation: Observation, decision: 
     """The earliest of: the decision's end, the deadline, a Pool's retry, the moment to ask for a Checkpoint."""
     now_utc = observation.now_utc
     times = [decision.until_utc, *_deadlines(night)]
-    asked = {want.pool_id for want in decision.wants} | {pool.id for pool in night.state.job.on_demand}
-    times += [
-        t for t in (retry_utc(night, pool_id) for pool_id in asked & night.state.refused_utc.keys()) if t > now_utc
-    ]
+    times += _retries_utc(night, decision)
     held = observation.held
     if held is not None and held.market is Market.SPOT and not observation.work.continuous:
         trip_utc = latest_utc(observation, observation.pool(held.pool_id))
@@ -95,6 +92,13 @@ def _wake(night: Night, backends: Backends, observation: Observation, decision: 
         times.append(trip_utc - (bounds.save_s if bounds else 0.0) - night.settings.reaction_s)
     later = [t for t in times if t > now_utc]
     return Wake(min(later, default=now_utc + night.settings.reaction_s))
+
+
+def _retries_utc(night: Night, decision: Decision) -> list[float]:
+    """When a Pool that refused may be asked again: a wanted one, or on-demand, which may be the way out."""
+    wanted = {want.pool_id for want in decision.wants}
+    pools = [night.state.job.pool(pool_id) for pool_id in night.state.refused_utc]
+    return [retry_utc(night, p.id) for p in pools if p.id in wanted or p.market is Market.ON_DEMAND]
 
 
 def _deadlines(night: Night) -> list[float]:
