@@ -11,8 +11,9 @@ from typing import Any, Mapping
 import pytest
 
 from nightspot.backends.aws.calls import Aws
-from nightspot.backends.aws.checkpoints import DAMAGED_S, SETTLED_S, checked
+from nightspot.backends.aws.checkpoints import DAMAGED_S, checked
 from nightspot.backends.aws.notes import Line
+from nightspot.backends.aws.ownfiles import SETTLED_S
 from nightspot.backends.aws.said import new_stands, news_of
 from nightspot.backends.aws.standing import Stand
 from nightspot.backends.aws.store import Store
@@ -146,7 +147,9 @@ def test_uploads_in_progress_and_strange_files_are_ignored(bucket: Bucket) -> No
 
 @pytest.fixture
 def files(still: Emulation) -> Bucket:
-    return Bucket(still, options={"progress": "files"}, pattern="resnet50-*.pt")
+    made = Bucket(still, options={"progress": "files"}, pattern="resnet50-*.pt")
+    assert made.look() == []  # what comes from now on, this Attempt has written
+    return made
 
 
 def test_a_file_counts_once_it_has_not_changed_for_longer_than_a_sync(files: Bucket) -> None:

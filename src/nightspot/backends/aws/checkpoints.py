@@ -1,19 +1,16 @@
-"""Which Checkpoints in a bucket are durable, from what a listing shows. Nothing but manifests is read."""
+"""Which Checkpoints in a bucket are durable, from what a listing and their manifests say. Of a script's own files: ownfiles.py."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Callable, Mapping
 
-from nightspot.backends.aws.store import UPLOADING, Object
+from nightspot.backends.aws.store import Object
 from nightspot.checkpoint.manifest import MANIFEST, MANIFEST_LIMIT_BYTES, Manifest, number, read
-from nightspot.process.pattern import numbering
 
-# A file counts once it has not changed for longer than SageMaker's agent takes between two looks of its own (market seconds).
-SETTLED_S = 90.0
 # What does not fit together for so long is damaged, and not just on its way (market seconds).
 DAMAGED_S = 300.0
 CANDIDATES_MAX = 8
@@ -97,36 +94,3 @@ def checked(raw: bytes, name: str) -> Manifest:
             if isinstance(error, OSError):
                 raise
             raise TornError(str(error)) from error
-
-
-@dataclass(slots=True)
-class Files:
-    """An unmodified script's own files, by the job file's pattern. Never verified. Numbers above `most` count something else than units."""
-
-    pattern: str
-    most: float
-    _since_utc: dict[Object, float] = field(default_factory=dict)
-
-    def newest(self, listing: Listing, now_utc: float) -> Durable | None:
-        """The highest number whose file has not changed from one look to another, for longer than a sync takes."""
-        self._since_utc = {one: self._since_utc.get(one, now_utc) for one in listing.values()}
-        counted = [(units, one) for units, one in self._counted(listing) if self._settled(one, listing, now_utc)]
-        if not counted:
-            return None
-        units_done, best = max(counted, key=lambda pair: pair[0])
-        return Durable(PurePosixPath(best.name).name, units_done, verified=False)
-
-    def _settled(self, one: Object, listing: Listing, now_utc: float) -> bool:
-        """SageMaker's agent leaves some of its marks behind: one that does not change any more marks nothing."""
-        marks = [mark for mark in (listing.get(one.name + UPLOADING),) if mark is not None]
-        return one.size_bytes > 0 and all(now_utc - self._since_utc[it] >= SETTLED_S for it in (one, *marks))
-
-    def _counted(self, listing: Listing) -> Iterator[tuple[float, Object]]:
-        names = numbering(self.pattern)
-        for one in listing.values():
-            match = names.fullmatch(PurePosixPath(one.name).name)
-            groups = [group for group in (match.groups() if match else ()) if group is not None]
-            numbers = [float(n) for group in groups for n in re.findall(r"[0-9]+", group)]
-            counted = [n for n in numbers if n <= self.most]
-            if counted and not one.name.endswith(UPLOADING):
-                yield max(counted), one

@@ -67,6 +67,12 @@ def control_uri(pool: Pool, run_id: str, token: str) -> str | None:
     return f"{base}/{run_id}-control/{token}/" if base else None
 
 
+def quarantine_uri(pool: Pool, run_id: str) -> str | None:
+    """Where torn files of an unmodified script are put, beside the checkpoints, so that no instance gets them again."""
+    base = _checkpoint_base(pool)
+    return f"{base}/{run_id}-quarantine/" if base else None
+
+
 def _checkpoint_base(pool: Pool) -> str:
     """The pool's, else the template's own."""
     given = pool.options.get("checkpoints") or ""

@@ -12,16 +12,19 @@ from nightspot.errors import Unsure
 UPLOADING = ".sagemaker-uploading"
 # 100,000 objects under one Run's prefix are no checkpoints.
 LIST_PAGES_MAX = 100
-COPY_BUDGET_S = 300.0
+COPY_BUDGET_S, ASIDE_BUDGET_S = 300.0, 60.0
+# What S3 says of an object that is another one by now.
+CHANGED = ("PreconditionFailed", "412", "InvalidRange", "416")
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object. `name` is its key without the prefix that was listed."""
+    """One object. `name` is its key without the prefix that was listed. `modified_utc`: by the bucket's clock, in whole seconds."""
 
     name: str
     size_bytes: int
     etag: str
+    modified_utc: float = 0.0
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -50,7 +53,7 @@ class Store:
             page = whole(self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more), "IsTruncated")
             for one in page.get("Contents", ()):
                 name = str(one["Key"])[len(prefix) :]
-                found[name] = Object(name, int(one["Size"]), str(one.get("ETag", "")).strip('"'))
+                found[name] = _object(name, one)
             if not page.get("IsTruncated"):
                 return found
             more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -75,6 +78,22 @@ class Store:
             raise Rejected(Trouble.INVALID, "", f"{uri} is larger than {most_bytes} bytes")
         return told
 
+    def part(self, uri: str, etag: str, start: int, count: int) -> bytes | None:
+        """So many bytes of an object from `start` on; None where it is not that very one any more."""
+        bucket, key = split(uri)
+        wanted = {"IfMatch": f'"{etag}"', "Range": f"bytes={start}-{start + count - 1}"}
+
+        def get() -> bytes:
+            with self.aws.client("s3", self.region).get_object(Bucket=bucket, Key=key, **wanted)["Body"] as body:
+                return bytes(body.read())
+
+        try:
+            return bytes(self.aws.within(get, f"get a part of {uri}"))
+        except Rejected as error:
+            if error.trouble is Trouble.NOT_FOUND or error.code in CHANGED:
+                return None
+            raise
+
     def head(self, uri: str) -> Object | None:
         """What there is of one object; None where there is nothing."""
         bucket, key = split(uri)
@@ -96,7 +115,7 @@ class Store:
         bucket, key = split(uri)
         self._call("put_object", Bucket=bucket, Key=key, Body=json.dumps(document).encode())
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, budget_s: float = COPY_BUDGET_S) -> None:
         """From one place to another, inside S3. It is there whole, or not at all."""
         bucket, key = split(source)
         to_bucket, to_key = split(target)
@@ -105,7 +124,23 @@ class Store:
         def copied() -> None:
             self.aws.client("s3", self.region).copy(there, to_bucket, to_key)
 
-        self.aws.within(copied, f"copy to {target}", COPY_BUDGET_S + CONNECT_S)
+        self.aws.within(copied, f"copy to {target}", budget_s + CONNECT_S)
+
+    def set_aside(self, uri: str, etag: str, target: str) -> bool:
+        """Move an object; False where it has changed meanwhile, and stays."""
+        self.copy(uri, target, ASIDE_BUDGET_S)
+        there = self.head(uri)
+        if there is None or there.etag != etag:
+            return False
+        bucket, key = split(uri)
+        self._call("delete_object", Bucket=bucket, Key=key)
+        return True
 
     def _call(self, operation: str, **parameters: Any) -> Any:
         return self.aws.call("s3", self.region, operation, **parameters)
+
+
+def _object(name: str, listed: Mapping[str, Any]) -> Object:
+    modified = listed.get("LastModified")
+    modified_utc = float(modified.timestamp()) if modified is not None else 0.0
+    return Object(name, int(listed["Size"]), str(listed.get("ETag", "")).strip('"'), modified_utc)

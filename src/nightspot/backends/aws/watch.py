@@ -10,16 +10,17 @@ from typing import Mapping, Sequence
 
 from nightspot.backends.aws import said, wrapped
 from nightspot.backends.aws.calls import Rejected
-from nightspot.backends.aws.checkpoints import Durable, Files, Manifests
+from nightspot.backends.aws.checkpoints import Durable, Manifests
 from nightspot.backends.aws.notes import Line
-from nightspot.backends.aws.request import checkpoint_uri, control_uri
-from nightspot.backends.aws.standing import Stand
+from nightspot.backends.aws.ownfiles import Files, aside_name, life, words_of
+from nightspot.backends.aws.request import checkpoint_uri, control_uri, quarantine_uri
+from nightspot.backends.aws.standing import End, Stand
 from nightspot.backends.aws.store import Object, Store
 from nightspot.backends.aws.wrapped import NOTHING, Progress
 from nightspot.errors import Unsure
-from nightspot.model.attempt import Phase
+from nightspot.model.attempt import Phase, Role
 from nightspot.model.capacity import Market
-from nightspot.night.ports import LaunchSpec
+from nightspot.night.ports import EndKind, LaunchSpec
 
 # A list is asked for a few times in each checkpoint interval: seldom enough to cost nothing, often enough to be worth it (market seconds).
 LOOKS_IN_INTERVAL, LOOK_MIN_S, LOOK_MAX_S = 4.0, 15.0, 60.0
@@ -42,10 +43,12 @@ class Watch:
     _listen_s: float = 0.0
     _manifests: Manifests = field(init=False)
     _files: Files = field(init=False)
+    _phase: Line | None = None
 
     def __post_init__(self) -> None:
         self._manifests = Manifests(partial(_get, self.store, self.uri or ""))
-        self._files = Files(self.spec.job.checkpoint.pattern or "", self.spec.job.work.units)
+        part = partial(_part, self.store, self.uri or "")
+        self._files = Files(self.spec.job.checkpoint.pattern or "", self.spec.job.work.units, part, self.time_scale)
 
     @property
     def uri(self) -> str | None:
@@ -73,14 +76,18 @@ class Watch:
             return
         self.progress = wrapped.progress_of(raw or b"") or self.progress
 
-    def look(self, lines: Sequence[Line], now_utc: float, *, last: bool) -> list[Line]:
-        """What is new, as lines. `last`: it has ended; then there is a look whatever the pace, and Unsure where it cannot be had."""
-        if not last and time.monotonic() < self._next_s:
+    def look(self, lines: Sequence[Line], now_utc: float, *, last: bool, end: End | None = None) -> list[Line]:
+        """What is new, as lines. `last`: it has ended; then there is a look whatever the pace, and Unsure where it cannot be had.
+
+        `end`: how it did. Files that were left torn are set aside before anybody can start from them.
+        """
+        phase, before = said.phase_now(lines), self._phase
+        if not last and phase == before and time.monotonic() < self._next_s:
             return []
-        self._next_s = time.monotonic() + self._pace_s(lines)
+        self._next_s, self._phase = time.monotonic() + self._pace_s(lines), phase
         try:
             listing = self.store.listing(self.uri) if self.uri and self._source in ("manifests", "files") else {}
-            return self._news(lines, listing, now_utc)
+            return self._news(lines, listing, now_utc, last=last, end=end)
         except Rejected as error:
             return self._once(lines, "bucket", f"checkpoints cannot be seen: {error}", now_utc)
         except Unsure:
@@ -121,10 +128,12 @@ class Watch:
     def _real_s(self, market_s: float) -> float:
         return max(LOOK_REAL_MIN_S, market_s / self.time_scale)
 
-    def _news(self, lines: Sequence[Line], listing: Mapping[str, Object], now_utc: float) -> list[Line]:
+    def _news(
+        self, lines: Sequence[Line], listing: Mapping[str, Object], now_utc: float, *, last: bool, end: End | None
+    ) -> list[Line]:
         new: list[Line] = []
         at_utc = said.clamped(lines, now_utc, now_utc)
-        found = self._newest(listing, now_utc)
+        found, torn = self._newest(lines, listing, now_utc, (end.at_utc if end else now_utc) if last else None)
         if found is not None and found.units_done > said.durable_units(lines, self.spec.units_start):
             save_s = self.progress.save_s * self.time_scale if self.progress.saved == found.name else 0.0
             new.append(said.checkpoint_line(found, at_utc, save_s))
@@ -133,12 +142,39 @@ class Watch:
             new += self._once([*lines, *new], f"damaged {name}", message, now_utc)
         for topic, message in self.progress.warnings.items():
             new += self._once([*lines, *new], topic, message, now_utc)
+        if torn and self._nobody_starts(lines, last=last, end=end):
+            new += self._aside([*lines, *new], torn, now_utc)
         return new + self._silence([*lines, *new], now_utc)
 
-    def _newest(self, listing: Mapping[str, Object], now_utc: float) -> Durable | None:
+    def _newest(
+        self, lines: Sequence[Line], listing: Mapping[str, Object], now_utc: float, end_utc: float | None
+    ) -> tuple[Durable | None, list[Object]]:
         if self._source == "files":
-            return self._files.newest(listing, now_utc)
-        return self._manifests.newest(listing, now_utc) if self._source == "manifests" else None
+            return self._files.look(listing, life(lines, now_utc, end_utc), now_utc)
+        return (self._manifests.newest(listing, now_utc) if self._source == "manifests" else None), []
+
+    def _nobody_starts(self, lines: Sequence[Line], *, last: bool, end: End | None) -> bool:
+        """Whether no instance writes here, or fetches what is here. A PROBE may queue while another Attempt trains."""
+        if self.spec.role is not Role.TRAIN:
+            return False
+        if last:
+            return end is None or end.kind is not EndKind.SUCCEEDED
+        phase = said.phase_now(lines)
+        return phase is not None and phase["phase"] == Phase.QUEUED.value and phase["incarnation"] > 1
+
+    def _aside(self, lines: Sequence[Line], torn: Sequence[Object], now_utc: float) -> list[Line]:
+        """Out of what the next instance gets: it would start from half a file, and fail."""
+        new: list[Line] = []
+        where = quarantine_uri(self.spec.pool, self.spec.run_id)
+        for one in torn:
+            try:
+                if not self.store.set_aside(f"{self.uri}{one.name}", one.etag, f"{where}{aside_name(one)}"):
+                    continue
+                words = words_of(one, where)
+            except Rejected as error:
+                words = words_of(one, where, error)
+            new += self._once([*lines, *new], f"torn {one.name} {one.etag}", words, now_utc)
+        return new
 
     def _once(self, lines: Sequence[Line], topic: str, message: str, now_utc: float) -> list[Line]:
         if said.warned(lines, topic):
@@ -159,6 +195,10 @@ class Watch:
         if last is None or last["phase"] != Phase.TRAINING.value or self._source not in ("manifests", "files"):
             return None
         return max(float(line["at_utc"]) for line in lines if line is last or line.get("kind") == "checkpoint")
+
+
+def _part(store: Store, uri: str, one: Object, start: int, count: int) -> bytes | None:
+    return store.part(uri + one.name, one.etag, start, count)
 
 
 def _get(store: Store, uri: str, name: str, most_bytes: int) -> bytes | None:
