@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nightspot.backends.aws.calls import Aws
-from nightspot.backends.aws.ending import Ending
+from nightspot.backends.aws.ending import LIMIT, Ending
 from nightspot.backends.aws.standing import End
 from nightspot.backends.aws.store import Store
-from nightspot.backends.aws.wrapped import Progress
+from nightspot.backends.aws.wrapped import Progress, progress_of
 from nightspot.night.ports import Ended, EndKind
 from tests.backends.emulated import BUCKET, REGION, Emulation
 from tests.backends.specs import job, pool, spec
@@ -102,6 +102,19 @@ def test_after_a_notice_only_what_says_done_is_done(night: Night) -> None:
     assert night.ended(progress=Progress(noticed=True)).kind is EndKind.TAKEN
     ended = night.ended(progress=Progress(noticed=True, done=True, metrics={"loss": 0.5}, facts={"data": "d"}))
     assert (ended.kind, ended.metrics["loss"], ended.facts["data"]) == (EndKind.SUCCEEDED, 0.5, "d")
+
+
+@pytest.mark.parametrize("kind", [EndKind.FAILED, EndKind.SUCCEEDED])
+def test_what_the_wrapper_ended_because_its_time_was_over_was_stopped_and_did_not_fail(
+    night: Night, kind: EndKind
+) -> None:
+    night.put()
+    limited = progress_of(b'{"notice": {"reason": "limit"}, "exit_code": 137}')
+    assert limited == Progress(noticed=True, limited=True, exit_code=137)
+    ended = night.ended(kind, limited, publish=f"s3://{BUCKET}/{night.key}.final")
+    assert (ended.kind, ended.exit_code, ended.detail) == (EndKind.STOPPED, 137, LIMIT)
+    assert night.ended(kind, dataclasses.replace(limited, done=True)).kind is kind
+    assert night.ended(EndKind.FAILED, dataclasses.replace(limited, exit_code=78)).final
 
 
 def test_the_programs_own_last_metrics_win_over_those_read_from_its_output(night: Night) -> None:

@@ -178,6 +178,14 @@ def test_words_lie_beside_the_checkpoints_where_the_wrapper_listens(account: Acc
         account.home().tell(handle, "hurry", account.emulation.now_utc())
 
 
+def test_the_wrapper_is_told_when_its_time_is_over_by_a_real_clock(account: Account) -> None:
+    now_utc = account.emulation.now_utc()
+    asked = dataclasses.replace(account.spec(options={"wrapper": True}), not_after_utc=now_utc + 8 * HOUR_S)
+    compressed = BackendContext(account.folder / "home", now_utc, now_utc, 5000.0, 60.0)
+    sent = SageMakerBackend(compressed)._request(asked, now_utc)
+    assert float(sent["Environment"]["NIGHTSPOT_NOT_AFTER"]) == pytest.approx(5000.0 + 8 * 60.0)
+
+
 def test_a_stop_does_not_depend_on_the_bucket(account: Account) -> None:
     handle = account.launched(account.spec())
     note = account.home()._note(handle.token)

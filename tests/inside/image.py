@@ -87,7 +87,10 @@ class Image:
         """Upload the source, have it bundled, and set the machine up for it."""
         self.s3.put_object(Bucket=BUCKET, Key=SOURCE_KEY, Body=packed(files))
         template = request(program, **parameters)
-        uris = {"checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}", "control_uri": f"s3://{BUCKET}/{CONTROL}"}
+        uris: dict[str, Any] = {
+            "checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}",
+            "control_uri": f"s3://{BUCKET}/{CONTROL}",
+        }
         changed = {**template, **travelling(template, spec(role), self.s3, time_scale=TIME_SCALE, **uris)}
         self._configure(changed["HyperParameters"])
         self.environment |= changed["Environment"]

@@ -116,9 +116,9 @@ def test_a_source_that_cannot_take_ours_in_is_refused_with_its_reason(source: by
     assert says in str(raised.value)
 
 
-def launch(s3: Any, template: dict[str, Any], time_scale: float = 1.0) -> dict[str, Any]:
-    uris = {"checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}", "control_uri": f"s3://{BUCKET}/{CONTROL}"}
-    return {**template, **travelling(template, spec(), s3, time_scale=time_scale, **uris)}
+def launch(s3: Any, template: dict[str, Any], **how: float) -> dict[str, Any]:
+    told: dict[str, Any] = {"checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}", **how}
+    return {**template, **travelling(template, spec(), s3, control_uri=f"s3://{BUCKET}/{CONTROL}", **told)}
 
 
 def test_only_the_program_and_the_environment_of_a_request_change(s3: Any) -> None:
@@ -154,9 +154,10 @@ def test_only_the_program_and_the_environment_of_a_request_change(s3: Any) -> No
 def test_intervals_are_told_in_real_seconds_and_the_folder_is_the_templates(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=SOURCE_KEY, Body=packed({"train.py": ""}))
     template = request() | {"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/saved"}}
-    environment = launch(s3, template, time_scale=240.0)["Environment"]
+    environment = launch(s3, template, time_scale=240.0, not_after_real_utc=2e9 + 0.5)["Environment"]
     assert environment["NIGHTSPOT_CHECKPOINT_INTERVAL_S"] == "2.5"
     assert environment["NIGHTSPOT_TIME_SCALE"] == "240.0"
+    assert environment["NIGHTSPOT_NOT_AFTER"] == "2000000000.5"
     assert environment["NIGHTSPOT_CHECKPOINT_DIR"] == "/opt/ml/saved"
 
 

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from nightspot.inside.places import LIMIT_SPARE_S, STOP_GRACE_S
 from nightspot.model.attempt import Role
-from tests.inside.image import BUCKET, CHECKPOINTS, Image, children, line_of, wait_for
+from tests.inside.image import BUCKET, CHECKPOINTS, TIME_SCALE, Image, children, line_of, wait_for
 
 # Trains until it is told to end, saving what is asked for.
 TRAINS = """
@@ -185,6 +188,45 @@ def test_a_probe_without_a_channel_says_so_at_once(image: Image) -> None:
     del image.environment["NIGHTSPOT_CONTROL"]
     assert image.enter(changed).wait() == 78
     assert image.failure == "a PROBE needs a control channel, and this image has none: boto3 is missing"
+
+
+# Longer than it takes until the script runs.
+START_S = 8.0
+DEAF = """
+    import signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+"""
+
+
+def ends_at(image: Image, tell_utc: float) -> None:
+    not_after_utc = tell_utc + (STOP_GRACE_S + LIMIT_SPARE_S) / TIME_SCALE
+    image.environment["NIGHTSPOT_NOT_AFTER"] = repr(not_after_utc)
+
+
+def test_when_its_time_is_over_a_script_saves_and_ends_with_nobody_saying_so(image: Image) -> None:
+    changed = image.bundle({"train.py": TRAINS})
+    ends_at(image, time.time() + START_S)
+    assert image.enter(changed, [FOREVER]).wait() == 75
+    document = image.progress()
+    assert (document["notice"]["reason"], document["notice"]["kill_in_s"]) == ("limit", STOP_GRACE_S / TIME_SCALE)
+    assert saved(image)
+
+
+def test_a_script_that_does_not_hear_that_its_time_is_over_is_killed(image: Image) -> None:
+    changed = image.bundle({"train.py": DEAF})
+    ends_at(image, time.time() + START_S)
+    assert image.enter(changed).wait() == 137
+    assert image.progress()["notice"]["reason"] == "limit"
+    assert image.failure == "train.py: exit code 137: killed by SIGKILL"
+
+
+@pytest.mark.parametrize("role", [Role.TRAIN, Role.PROBE])
+def test_what_gets_its_machine_after_its_time_never_begins(image: Image, role: Role) -> None:
+    changed = image.bundle({"train.py": "print('trained')"}, role=role)
+    ends_at(image, time.time() - 1.0)
+    assert image.enter(changed).wait() == 75
+    assert image.out.read_bytes() == b""
 
 
 def test_loads_that_crash_are_counted_on_the_next_machine_and_those_that_are_taken_are_not(image: Image) -> None:

@@ -49,7 +49,10 @@ class Instances:
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         }
-        uris = {"checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}", "control_uri": f"s3://{BUCKET}/{CONTROL}"}
+        uris: dict[str, Any] = {
+            "checkpoints_uri": f"s3://{BUCKET}/{CHECKPOINTS}",
+            "control_uri": f"s3://{BUCKET}/{CONTROL}",
+        }
         sent = {**template, **travelling(template, spec(), self.s3, time_scale=TIME_SCALE, **uris)}
         sent["Environment"]["NIGHTSPOT_CHECKPOINT_INTERVAL_S"] = "0"
         number = len(self.made) + 1

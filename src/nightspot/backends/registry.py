@@ -27,6 +27,10 @@ class BackendContext:
     anchor_real_utc: float
     time_scale: float = 1.0
 
+    def real_utc(self, market_utc: float) -> float:
+        """When, by a real clock, that is."""
+        return self.anchor_real_utc + (market_utc - self.anchor_market_utc) / self.time_scale
+
 
 class MakesBackend(Protocol):
     """What an entry point names: usually the class itself."""

@@ -169,14 +169,15 @@ class SageMakerBackend:
         """With the wrapper, if it travels: its code is in the bucket before it is named."""
         request = training_job(spec, now_utc)
         checkpoints = checkpoint_uri(spec.pool, spec.run_id)
-        control = control_uri(spec.pool, spec.run_id, spec.token)
+        control, known = control_uri(spec.pool, spec.run_id, spec.token), self._context
         if not spec.pool.options.get("wrapper") or checkpoints is None or control is None:
             return request
 
         def packed() -> dict[str, Any]:
             s3 = self._aws.client("s3", str(spec.pool.options.get("region") or ""))
-            uris = {"checkpoints_uri": checkpoints, "control_uri": control}
-            return bundle.travelling(request, spec, s3, **uris, time_scale=self._context.time_scale)
+            told: dict[str, Any] = {"checkpoints_uri": checkpoints, "control_uri": control}
+            told |= {"time_scale": known.time_scale, "not_after_real_utc": known.real_utc(spec.not_after_utc)}
+            return bundle.travelling(request, spec, s3, **told)
 
         return {**request, **self._aws.within(packed, "packing the wrapper", PACKING_S)}
 

@@ -28,6 +28,10 @@ class Child:
         """SIGTERM to all of it."""
         self._signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        self._signal(signal.SIGKILL)
+
     def wait(self) -> int:
         """Its exit code as a shell would have it: 128 + N for signal N. Returns when nothing of its group runs any more."""
         code = self._process.wait()

@@ -35,15 +35,15 @@ def described(exit_code: int, *, told: bool) -> str:
         return "exit code 75: it asks to be started again, though it was not told to end"
     if exit_code == CONFIG:
         return "exit code 78: starting it again will not help; the log says why"
-    return _signal(exit_code) if exit_code > 128 else f"exit code {exit_code}; the log has its last words"
+    return _signal(exit_code, told=told) if exit_code > 128 else f"exit code {exit_code}; the log has its last words"
 
 
-def _signal(exit_code: int) -> str:
+def _signal(exit_code: int, *, told: bool) -> str:
     try:
         name = signal.Signals(exit_code - 128).name
     except ValueError:
         return f"exit code {exit_code}"
-    memory = " (often: out of memory)" if exit_code == 128 + signal.SIGKILL else ""
+    memory = " (often: out of memory)" if exit_code == 128 + signal.SIGKILL and not told else ""
     return f"exit code {exit_code}: killed by {name}{memory}"
 
 

@@ -11,6 +11,8 @@ BASE = "/opt/ml"
 SCRATCH = ".nightspot"  # beside the synced folder, never in it
 STAGING = ".nightspot-staging"
 STOP_GRACE_S = 120.0
+# What is left over when nothing may run any more, after the kill: the last words, the toolkit's own end.
+LIMIT_SPARE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,19 @@ class Orders:
     checkpoints_uri: str | None
     time_scale: float
     speaks: bool  # of several machines one speaks for the Attempt
+    not_after_utc: float | None  # by the machine's clock
 
     @property
     def kill_in_s(self) -> float:
         """Real seconds that SageMaker gives between SIGTERM and SIGKILL."""
         return STOP_GRACE_S / self.time_scale
+
+    @property
+    def tell_utc(self) -> float | None:
+        """When the script must be told to end, so that nothing runs after `not_after_utc`."""
+        if self.not_after_utc is None:
+            return None
+        return self.not_after_utc - (STOP_GRACE_S + LIMIT_SPARE_S) / self.time_scale
 
 
 def places(environment: Mapping[str, str]) -> Places:
@@ -74,6 +84,7 @@ def orders(environment: Mapping[str, str]) -> Orders:
         checkpoints_uri=environment.get("NIGHTSPOT_CHECKPOINTS") or None,
         time_scale=float(environment.get("NIGHTSPOT_TIME_SCALE") or 1.0),
         speaks=_first(environment),
+        not_after_utc=_time(environment.get("NIGHTSPOT_NOT_AFTER")),
     )
 
 
@@ -89,6 +100,10 @@ def told(environment: Mapping[str, str], where: Places, packages: str) -> dict[s
         "NIGHTSPOT_NOTICE": str(where.notice),
         "NIGHTSPOT_SAVE_REQUEST": str(where.save_request),
     }
+
+
+def _time(given: str | None) -> float | None:
+    return float(given) if given else None
 
 
 def _first(environment: Mapping[str, str]) -> bool:

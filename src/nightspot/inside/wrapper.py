@@ -20,6 +20,7 @@ from nightspot.inside.channel import Channel
 from nightspot.inside.child import Child
 from nightspot.inside.command import command
 from nightspot.inside.failure import CONFIG, START_AGAIN, say, write_failure
+from nightspot.inside.limit import Limit
 from nightspot.inside.pace import pace
 from nightspot.inside.places import Orders, Places, orders, places, told
 from nightspot.inside.refresh import refresh
@@ -63,8 +64,9 @@ class Wrapper:
         )
 
     def listen(self) -> None:
-        """From now on SIGTERM is passed on."""
+        """From now on SIGTERM is passed on, and the time is kept."""
         signal.signal(signal.SIGTERM, self._on_signal)
+        Limit(self._wanted.tell_utc, self._wanted.kill_in_s, lambda: self.tell("limit"), self._kill).begin()
 
     def run(self, arguments: Sequence[str], code: Path, packages: str) -> int:
         """From the start, or the wait for `go`, to the last word."""
@@ -133,15 +135,19 @@ class Wrapper:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.tell()
 
-    def tell(self) -> None:
+    def tell(self, reason: str = "stop") -> None:
         """The notice first, so that whoever hears the signal can read it; every signal is passed on."""
         if not self._told:
-            notice = {"reason": "stop", "kill_in_s": self._wanted.kill_in_s}
+            notice = {"reason": reason, "kill_in_s": self._wanted.kill_in_s}
             write_notice(self._where.notice, notice)
             self._channel.note(notice)
         self._told = True
         if self._child is not None:
             self._child.terminate()
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
 
 
 def write_notice(path: Path, notice: object) -> None:

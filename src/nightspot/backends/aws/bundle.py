@@ -40,6 +40,7 @@ def travelling(
     checkpoints_uri: str,
     control_uri: str,
     time_scale: float = 1.0,
+    not_after_real_utc: float | None = None,
 ) -> dict[str, Any]:
     """The new, whole `HyperParameters` and `Environment` of a CreateTrainingJob request, so that our wrapper runs the user's program.
 
@@ -50,6 +51,7 @@ def travelling(
     s3: a boto3 S3 client. checkpoints_uri: of the Run, `s3://BASE/RUN_ID/`, the same as in CheckpointConfig.S3Uri.
     control_uri: of the Attempt, `s3://BASE/RUN_ID-control/TOKEN/`; the repacked source goes beside it, `s3://BASE/RUN_ID-control/code/...`.
     time_scale: of the emulator's market time; intervals told to the training process are real seconds.
+    not_after_real_utc: when nothing of it may run any more, by a real clock; None: nobody says so.
 
     Raises BackendError where this template cannot carry a wrapper (see `why_not`), or its source cannot take one in: no retry helps.
     botocore's errors come through as they are.
@@ -59,7 +61,7 @@ def travelling(
         raise BackendError(why)
     program, source_uri = program_of(request), source_of(request)
     bundle_uri = upload(s3, source_uri, program, _code_prefix(control_uri))
-    ours = _environment(request, spec, time_scale) | {
+    ours = _environment(request, spec, time_scale, not_after_real_utc) | {
         "NIGHTSPOT_CHECKPOINTS": checkpoints_uri.rstrip("/") + "/",
         "NIGHTSPOT_CONTROL": control_uri.rstrip("/") + "/",
         SCRIPT: program,
@@ -148,7 +150,9 @@ def _exists(s3: Any, bucket: str, key: str) -> bool:
     return True
 
 
-def _environment(request: Mapping[str, Any], spec: LaunchSpec, time_scale: float) -> dict[str, str]:
+def _environment(
+    request: Mapping[str, Any], spec: LaunchSpec, time_scale: float, not_after_real_utc: float | None
+) -> dict[str, str]:
     local = (request.get("CheckpointConfig") or {}).get("LocalPath") or CHECKPOINT_DIR
     ours = {
         "NIGHTSPOT_RUN_ID": spec.run_id,
@@ -160,6 +164,8 @@ def _environment(request: Mapping[str, Any], spec: LaunchSpec, time_scale: float
     }
     if spec.job.training.fingerprint:
         ours["NIGHTSPOT_FINGERPRINT"] = spec.job.training.fingerprint
+    if not_after_real_utc is not None:
+        ours["NIGHTSPOT_NOT_AFTER"] = repr(not_after_real_utc)
     if time_scale != 1.0:
         ours["NIGHTSPOT_TIME_SCALE"] = repr(time_scale)
     return ours

@@ -12,6 +12,7 @@ from nightspot.backends.aws.wrapped import NOTHING, Progress
 from nightspot.night.ports import Ended, EndKind, LaunchSpec
 
 START_AGAIN_IN_VAIN = 78
+LIMIT = "it reached the time after which it must not run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Ending:
 
     def told(self) -> Ended:
         """How it ended. Unsure where the bucket does not answer: then it is asked again."""
+        if self._by_limit:
+            return Ended(EndKind.STOPPED, self.end.at_utc, self.progress.exit_code, detail=LIMIT)
         if self.end.kind is EndKind.SUCCEEDED:
             return self._finished_early() if self.progress.noticed and not self.progress.done else self._succeeded()
         in_vain = self.end.kind is EndKind.FAILED and self.progress.exit_code == START_AGAIN_IN_VAIN
@@ -38,6 +41,13 @@ class Ending:
             detail=self.end.detail,
             final=in_vain,
         )
+
+    @property
+    def _by_limit(self) -> bool:
+        """Whether the wrapper ended it, because its time was over: to SageMaker that looks like a failure of the program's."""
+        by_itself = self.end.kind in (EndKind.SUCCEEDED, EndKind.FAILED)
+        in_vain = self.progress.exit_code == START_AGAIN_IN_VAIN
+        return self.progress.limited and by_itself and not (self.progress.done or in_vain)
 
     def _finished_early(self) -> Ended:
         """Told to end, a program that ends well has finished only where it says so: its model may be half a night's."""

@@ -16,7 +16,8 @@ BYTES_MAX = 1 << 20
 class Progress:
     """One document. `incarnation` is the wrapper's own name for itself; `trains`: the program has begun its first unit of work.
 
-    `done`: the program says that all is done. `noticed`: it was told to end. `saved`: the checkpoint it last made, and how long that took.
+    `done`: the program says that all is done. `noticed`: it was told to end; `limited`: because its time was over.
+    `saved`: the checkpoint it last made, and how long that took.
     `warnings`: a name for each that stays the same, and its text.
     """
 
@@ -25,6 +26,7 @@ class Progress:
     trains: bool = False
     done: bool = False
     noticed: bool = False
+    limited: bool = False
     saved: str = ""
     saved_units: float = 0.0
     save_s: float = 0.0
@@ -45,6 +47,7 @@ def progress_of(raw: bytes) -> Progress | None:
         return None
     if not isinstance(told, dict):
         return None
+    notice = told.get("notice")
     code, done, saved = told.get("exit_code"), told.get("done"), told.get("checkpoint")
     source, saved = done if isinstance(done, dict) else told, saved if isinstance(saved, dict) else {}
     return Progress(
@@ -52,7 +55,8 @@ def progress_of(raw: bytes) -> Progress | None:
         units_done=units_of(told),
         trains=told.get("trains") is True,
         done=isinstance(done, dict),
-        noticed=told.get("notice") is not None,
+        noticed=notice is not None,
+        limited=isinstance(notice, dict) and notice.get("reason") == "limit",
         saved=str(saved.get("name") or ""),
         saved_units=units_of(saved) or 0.0,
         save_s=max(0.0, number(saved.get("save_s")) or 0.0),
