@@ -11,6 +11,7 @@ import pytest
 from nightspot.backends.aws import calls
 from nightspot.backends.aws.calls import MISSING, Aws, Rejected, Trouble
 from nightspot.backends.aws.jobs import TrainingJobs, of_run
+from nightspot.backends.aws.store import Store
 from nightspot.backends.registry import BackendContext
 from nightspot.backends.sagemaker import SageMakerBackend
 from nightspot.errors import UnknownBackendError, Unsure
@@ -74,6 +75,38 @@ def test_throttling_is_tried_again_and_not_without_end(script: Script) -> None:
     with pytest.raises(Unsure):
         stop(Aws())
     assert len(script.asked) == 2 + calls.TRIES
+
+
+HEADERS = {"x-amz-request-id": "A"}
+
+
+def head(script: Script, status: int, **headers: str) -> Any:
+    script.answers = [(status, b"", headers)]
+    return Store(Aws(), "us-east-1").head("s3://bkt/key")
+
+
+def test_a_head_with_an_expired_token_has_no_code_and_is_no_answer(script: Script) -> None:
+    with pytest.raises(Unsure, match=Trouble.CREDENTIALS.value):
+        head(script, 400, **HEADERS)
+
+
+def test_that_an_object_is_not_there_is_believed_of_aws_and_not_of_a_proxy(script: Script) -> None:
+    assert head(script, 404, **HEADERS) is None
+    with pytest.raises(Rejected, match=Trouble.DENIED.value):
+        head(script, 403, **HEADERS)
+    for status in (403, 404):
+        with pytest.raises(Unsure, match=Trouble.GARBLED.value):
+            head(script, status, Via="1.1 proxy")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://127.0.0.1:{port}"])
+def test_without_a_connection_it_is_the_network_that_is_named(
+    script: Script, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    port = script.url.rpartition(":")[2]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url.format(port=port))
+    with pytest.raises(Unsure, match=Trouble.NETWORK.value):
+        stop(Aws())
 
 
 def test_when_the_budget_is_spent_no_further_try_begins(script: Script) -> None:

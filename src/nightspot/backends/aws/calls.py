@@ -49,6 +49,7 @@ CODES: dict[Trouble, frozenset[str]] = {
         | {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "InvalidToken", "AuthFailure"}
         | {"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "MissingAuthenticationToken"}
         | {"MissingAuthenticationTokenException", "NotAuthorized", "RequestInTheFuture"}
+        | {"400"}  # of a HEAD, whose answer has no body: S3 says so of a token that has expired
     ),
     Trouble.INTERNAL: frozenset(
         {"InternalFailure", "InternalError", "InternalServerError", "InternalServerException", "ServiceUnavailable"}
@@ -64,6 +65,11 @@ CODES: dict[Trouble, frozenset[str]] = {
         {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403", "OptInRequired"}
     ),
 }  # fmt: skip
+
+
+# An answer without a body has its status for a code. A proxy's is no word of AWS's: that carries headers of its own.
+BARE = frozenset({"403", "404", "NotFound"})
+AWS_HEADER = "x-amz"
 
 
 class Rejected(BackendError):  # noqa: N818 - an answer, not a fault
@@ -223,12 +229,13 @@ def _trouble(error: BaseException) -> Trouble | None:
     """None for what is neither AWS's, nor botocore's, nor the network's."""
     faults = importlib.import_module("botocore.exceptions")
     if isinstance(error, faults.ClientError):
-        return _trouble_of(code_of(error), int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)))
+        return _answered(code_of(error), error.response.get("ResponseMetadata", {}))
     if isinstance(error, (faults.ParamValidationError, faults.NoRegionError, faults.InvalidRegionError)):
         return Trouble.INVALID
     if isinstance(error, _credential_faults(faults)):
         return Trouble.CREDENTIALS
-    if isinstance(error, (faults.HTTPClientError, faults.IncompleteReadError, OverBudgetError, OSError)):
+    network = (faults.HTTPClientError, faults.ConnectionError, faults.IncompleteReadError, OverBudgetError, OSError)
+    if isinstance(error, network):
         return Trouble.NETWORK
     garbled = (faults.BotoCoreError, importlib.import_module("botocore.parsers").ResponseParserError)
     transfer = importlib.import_module("boto3.exceptions").Boto3Error
@@ -245,6 +252,13 @@ def _credential_faults(faults: Any) -> tuple[type[BaseException], ...]:
         "ProfileNotFound",
     )
     return tuple(getattr(faults, name) for name in names)
+
+
+def _answered(code: str, metadata: Mapping[str, Any]) -> Trouble:
+    headers = metadata.get("HTTPHeaders") or {}
+    if code in BARE and not any(str(name).lower().startswith(AWS_HEADER) for name in headers):
+        return Trouble.GARBLED
+    return _trouble_of(code, int(metadata.get("HTTPStatusCode", 0)))
 
 
 def _trouble_of(code: str, status: int) -> Trouble:
