@@ -18,6 +18,7 @@ from nightspot.backends.aws.clients import Clients, OneAtATime
 from nightspot.backends.aws.identity import credentials, region, role
 from nightspot.backends.aws.images import images
 from nightspot.backends.aws.look import Case, Look, unchecked
+from nightspot.backends.aws.neighbours import neighbours
 from nightspot.backends.aws.quotas import quotas
 from nightspot.backends.aws.settingscheck import checkpoint_path, clock, limits, prices
 from nightspot.backends.aws.trouble import ERRORS, reason
@@ -31,6 +32,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("the region", region),
     ("the role", role),
     ("the bucket", buckets),
+    ("the neighbours", neighbours),
     ("the image", images),
     ("the folder of the checkpoints", checkpoint_path),
     ("the limits of the template", limits),
