@@ -233,7 +233,7 @@ class SageMakerBackend:
             note.log.append(said.new_stands(lines, standing.stands(seen), 0.0, now_utc))
         else:
             self._listen(note, watch, seen, now_utc)
-            note.log.append(watch.look(note.log.lines(), now_utc, last=end is not None))
+            note.log.append(watch.look(note.log.lines(), now_utc, last=end is not None, end=end))
             self._count(note, watch, seen)
         if end is not None:
             self._end(note, seen, end, now_utc)

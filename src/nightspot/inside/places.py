@@ -37,13 +37,18 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the controller wants. URIs are None where there is none; `time_scale`: market seconds in a real one."""
+    """What the controller wants. URIs are None where there is none; `time_scale`: market seconds in a real one.
+
+    `pattern`: of an unmodified script's own checkpoints, None where it has none; `units`: what there is to do.
+    """
 
     script: str
     probe: bool
     control_uri: str | None
     checkpoints_uri: str | None
     time_scale: float
+    pattern: str | None
+    units: float
     speaks: bool  # of several machines one speaks for the Attempt
     not_after_utc: float | None  # by the machine's clock
 
@@ -83,6 +88,8 @@ def orders(environment: Mapping[str, str]) -> Orders:
         control_uri=environment.get("NIGHTSPOT_CONTROL") or None,
         checkpoints_uri=environment.get("NIGHTSPOT_CHECKPOINTS") or None,
         time_scale=float(environment.get("NIGHTSPOT_TIME_SCALE") or 1.0),
+        pattern=environment.get("NIGHTSPOT_CHECKPOINT_PATTERN") or None,
+        units=float(environment.get("NIGHTSPOT_UNITS") or "inf"),
         speaks=_first(environment),
         not_after_utc=_time(environment.get("NIGHTSPOT_NOT_AFTER")),
     )

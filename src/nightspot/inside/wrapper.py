@@ -21,6 +21,7 @@ from nightspot.inside.child import Child
 from nightspot.inside.command import command
 from nightspot.inside.failure import CONFIG, START_AGAIN, say, write_failure
 from nightspot.inside.limit import Limit
+from nightspot.inside.ownfiles import quarantine_torn
 from nightspot.inside.pace import pace
 from nightspot.inside.places import Orders, Places, orders, places, told
 from nightspot.inside.refresh import refresh
@@ -79,6 +80,9 @@ class Wrapper:
 
     def _train(self, arguments: Sequence[str], code: Path, packages: str) -> int:
         environment = told(os.environ, self._where, packages)
+        if self._wanted.pattern is not None:
+            aside = self._where.scratch / "quarantine"
+            quarantine_torn(self._where.checkpoints, self._wanted.pattern, self._wanted.units, aside, self._tally.warn)
         if self._told:  # before there was anything to tell it to
             return START_AGAIN
         try:

@@ -162,6 +162,11 @@ def _environment(
         "NIGHTSPOT_CHECKPOINT_DIR": local,
         "NIGHTSPOT_CHECKPOINT_INTERVAL_S": repr(spec.job.checkpoint.interval_s / time_scale),
     }
+    if spec.job.checkpoint.pattern:
+        ours |= {
+            "NIGHTSPOT_CHECKPOINT_PATTERN": spec.job.checkpoint.pattern,
+            "NIGHTSPOT_UNITS": repr(spec.job.work.units),
+        }
     if spec.job.training.fingerprint:
         ours["NIGHTSPOT_FINGERPRINT"] = spec.job.training.fingerprint
     if not_after_real_utc is not None:
