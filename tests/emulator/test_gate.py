@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from nightspot.emulator.clients import client
-from tests.emulator.stage import Stage, stage
+from tests.emulator.stage import ROLE, Stage, stage
 
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=KEY/20261124/us-east-1/{service}/aws4_request, SignedHeaders=host, "
@@ -124,6 +124,39 @@ def test_services_that_would_run_code_or_lead_elsewhere_are_not_there(at: Stage,
 def test_an_unknown_operation_is_an_error_of_the_client(at: Stage) -> None:
     assert code_of(ask(at, X_Amz_Target="SageMaker.__class__")) == "UnknownOperationException"
     assert code_of(ask(at, X_Amz_Target="")) == "UnknownOperationException"
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "asked"),
+    [
+        ("iam", "simulate_principal_policy", {"PolicySourceArn": ROLE, "ActionNames": ["s3:GetObject"]}),
+        ("pricing", "get_products", {"ServiceCode": "AmazonSageMaker"}),
+        ("logs", "list_anomalies", {}),
+    ],
+)
+def test_what_moto_cannot_do_is_an_error_of_the_client_and_nothing_on_stderr(
+    at: Stage, capfd: pytest.CaptureFixture[str], service: str, call: str, asked: dict[str, Any]
+) -> None:
+    """boto3 does not ask again: nothing is gained by that."""
+    with pytest.raises(ClientError, match="nightspot's emulator") as caught:
+        getattr(at.client(service), call)(**asked)
+    assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_fault_of_motos_is_one_line_and_an_internal_error(at: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    def breaks(*_: object) -> list[bytes]:
+        raise AttributeError("odd")
+
+    app = at.emulator.application
+    others, app._others = app._others, breaks
+    try:
+        status, text = ask(at, service="s3", X_Amz_Target="")
+    finally:
+        app._others = others
+    assert (status, b"<Code>InternalFailure</Code>" in text) == (500, True)
+    assert capfd.readouterr().err == "a fault of moto's in s3: AttributeError('odd')\n"
 
 
 def test_who_the_caller_is_and_which_account_it_is(at: Stage) -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 MODELS = {"sagemaker": "sagemaker", "servicequotas": "service-quotas"}
 # Of moto only what SDK, doctor and training call. Others of its services would run code, or lead elsewhere.
-MOTO_SERVICES = frozenset({"s3", "sts", "iam", "logs", "ecr", "monitoring", "kms", "pricing", "ec2"})
+MOTO_SERVICES = frozenset({"s3", "sts", "iam", "logs", "ecr", "monitoring", "kms", "ec2"})
 MOTO_OWN_PATHS = ("/moto-api", "/latest/", "/favicon.ico")
+UNKNOWN = "UnknownOperationException"
 SLOW_REAL_S = 3.0
 STATUS_TEXT = {
     200: "OK",
@@ -87,10 +88,15 @@ class Application:
     def _forward(self, caller: Caller, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
         if caller.service not in MOTO_SERVICES or path.startswith(MOTO_OWN_PATHS):
-            raise ApiError(
-                "UnknownOperationException", f"nightspot's emulator has no {caller.service} {path[:80]}", 404
-            )
-        return self._others(environ, start_response)
+            raise ApiError(UNKNOWN, f"nightspot's emulator has no {caller.service} {path[:80]}", 404)
+        try:
+            return self._others(environ, start_response)
+        except NotImplementedError:
+            raise ApiError(UNKNOWN, f"nightspot's emulator does not answer this call of {caller.service}") from None
+        except Exception as error:
+            # Not our code: a traceback of it helps nobody here.
+            print(f"a fault of moto's in {caller.service}: {error!r:.300}", file=sys.stderr)  # noqa: T201 - its log
+            raise _internal() from error
 
     def _faulty(self, caller: Caller, environ: WSGIEnvironment) -> Answer:
         """With the faults that were asked for."""
@@ -125,10 +131,10 @@ class Application:
         model = service_model(MODELS[caller.service])
         prefix, _, name = str(environ.get("HTTP_X_AMZ_TARGET", "")).partition(".")
         if prefix != model.metadata["targetPrefix"] or name not in model.operation_names:
-            raise ApiError("UnknownOperationException", f"there is no operation {prefix[:80]}.{name[:80]}")
+            raise ApiError(UNKNOWN, f"there is no operation {prefix[:80]}.{name[:80]}")
         operation = getattr(self._services[caller.service], _snake(name), None)
         if operation is None:
-            raise ApiError("UnknownOperationException", f"nightspot's emulator does not know {name}")
+            raise ApiError(UNKNOWN, f"nightspot's emulator does not know {name}")
         shapes = model.operation_model(name)
         return shapes.input_shape, shapes.output_shape, operation
 
@@ -160,7 +166,7 @@ def _send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 
 def _send_xml(error: ApiError, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     text = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
-    if re.search("/(sts|iam|ec2)/aws4_request", str(environ.get("HTTP_AUTHORIZATION", ""))):
+    if re.search("/(sts|iam|ec2|monitoring)/aws4_request", str(environ.get("HTTP_AUTHORIZATION", ""))):
         text = f"<ErrorResponse>{text}</ErrorResponse>"
     return _respond(error.status, "application/xml", text.encode(), start_response)
 
