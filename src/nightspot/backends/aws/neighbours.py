@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Iterator
 
 from nightspot.backends.aws.jobs import OPEN, run_key
@@ -62,7 +62,8 @@ def _ahead(case: Case, name: str) -> bool:
     rest = _rest(name, case.job.name)
     digits = rest["deadline"] if rest is not None else ""
     try:
-        deadline = datetime.strptime(f"{digits}Z", "%Y%m%dT%H%M%S%z" if len(digits) > 13 else "%Y%m%dT%H%M%z")
+        form = "%Y%m%dT%H%M%S" if len(digits) > len("20261125T0700") else "%Y%m%dT%H%M"
+        deadline = datetime.strptime(digits, form).replace(tzinfo=timezone.utc)
     except ValueError:
         return False
     return case.job.time_scale != 1 or deadline.timestamp() > case.now_utc()
