@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from nightspot.errors import ExitCode, JobFileError, StoppedError
 from nightspot.jobfile import load_job
 from nightspot.sagemaker import EstimatorError, NightNotRunError, fit, fitting
+from nightspot.sagemaker.child import in_a_notebook
+from nightspot.sagemaker.fittedjob import fingerprint_of
 from tests.sagemaker.conftest import boto3
 from tests.sagemaker.emulated import emulator
 
@@ -40,7 +43,12 @@ pathlib.Path(os.environ["SM_MODEL_DIR"], "model.pt").write_text("the model")
 def never_run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """`fit` up to the process that it would start; what that would be given is kept."""
     calls: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(fitting, "run_night", lambda *words: calls.append(words))
+
+    def run_night(*words: Any) -> Any:
+        calls.append(words)
+        return SimpleNamespace(run_id="spotjob-1", facts={"fingerprint": fingerprint_of(load_job(words[0]))})
+
+    monkeypatch.setattr(fitting, "run_night", run_night)
     return calls
 
 
@@ -63,9 +71,9 @@ def test_the_job_file_and_the_request_are_written_and_the_file_loads(
     )
     file, arguments, environment, _say = never_run[0]
     assert file == tmp_path / "night" / "nightspot.toml"
-    assert arguments[:5] == ["run", str(file), "--json", "--on-interrupt", "leave"]
-    assert arguments[5:] == ["--set", "limits.cost=20.0", "--set", 'checkpoint={ pattern = "ckpt-*.pt" }', "--fresh"]
+    assert arguments == ["run", str(file), "--json", "--on-interrupt", "leave", "--fresh"]
     document = load_job(file).document
+    assert (document.limits.cost, document.checkpoint.pattern) == (20.0, "ckpt-*.pt")
     assert (document.name, document.work.total, document.deadline.timezone) == ("spotjob", 1800.0, "Europe/Berlin")
     assert [(p.backend, p.market, p.price) for p in document.pools] == [
         ("sagemaker", "spot", None),
@@ -76,6 +84,42 @@ def test_the_job_file_and_the_request_are_written_and_the_file_loads(
     request = json.loads((file.parent / "request.json").read_text())
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
     assert environment == {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def test_settings_of_any_kind_are_in_the_file_so_that_a_shell_runs_the_same_job(
+    pytorch: Make, tmp_path: Path, never_run: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "name": "nb",
+        "policy": "on-demand",
+        "pools.0.id": "first",
+        "pools.1.price": 1.5,
+        "sagemaker.overrides": {"HyperParameters": {'a "b"': "1"}},
+        "deadline.reserve": "20min",
+    }
+    fit(pytorch(), INPUTS, deadline=datetime(2100, 1, 1, tzinfo=timezone.utc), settings=settings)
+    assert never_run[0][0] == Path("nightspot-nb") / "nightspot.toml"
+    document = load_job(never_run[0][0]).document
+    assert (document.name, document.policy, document.deadline.reserve) == ("nb", "on-demand", 1200.0)
+    assert (document.pools[0].id, document.pools[1].price) == ("first", 1.5)
+    assert document.deadline.at == datetime(2100, 1, 1, tzinfo=timezone.utc)
+    assert document.sagemaker is not None
+    assert document.sagemaker.overrides == {"HyperParameters": {'a "b"': "1"}}
+
+
+def test_a_setting_without_a_place_is_told_in_the_notebooks_words(pytorch: Make, tmp_path: Path) -> None:
+    with pytest.raises(JobFileError, match="settings: pools = 'nine'") as caught:
+        fit(pytorch(), INPUTS, deadline="08:00", folder=tmp_path, settings={"pools.nine.price": 1.0})
+    assert "--set" not in str(caught.value)
+    assert not (tmp_path / "nightspot.toml").exists()
+
+
+def test_the_commands_word_for_fresh_is_said_as_a_notebook_says_it() -> None:
+    file = Path("a b/nightspot.toml")
+    assert in_a_notebook("x-1 is over; --fresh plays it", file) == "x-1 is over; fit(..., fresh=True) plays it"
+    assert in_a_notebook(f"another (nightspot run {file} --fresh)", file) == "another (fit(..., fresh=True))"
+    assert in_a_notebook("nothing of it", file) == "nothing of it"
 
 
 def test_what_is_not_said_comes_from_the_estimator(
@@ -217,6 +261,7 @@ def test_a_night_that_was_left_with_ctrl_c_goes_on_and_ends_with_a_model(
     with pytest.raises(StoppedError, match="To go on") as caught:
         fit(estimator, INPUTS, say=interrupt, **wishes)
     assert "goes on by itself" in str(caught.value)
+    assert f"nightspot run {tmp_path / 'night' / 'nightspot.toml'}" in str(caught.value)
     night = fit(estimator, INPUTS, say=lines.append, **wishes)
     assert (night.completed, night.late, night.exit_code) == (True, False, 0)
     assert night.run_id in str(caught.value)
@@ -227,3 +272,8 @@ def test_a_night_that_was_left_with_ctrl_c_goes_on_and_ends_with_a_model(
     assert any("goes on" in line for line in lines)
     jobs = boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert [job["TrainingJobStatus"] for job in jobs] == ["Completed"]
+    lines.clear()
+    told = fit(pytorch(hyperparameters={"epochs": 13}), INPUTS, say=lines.append, **wishes)
+    assert told.run_id == night.run_id
+    assert f"{night.run_id} is over; fit(..., fresh=True) plays the night again" in lines
+    assert any("the job has changed since it was played" in line for line in lines)

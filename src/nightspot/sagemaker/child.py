@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ LOOK_S = 0.2
 # How long a controller that was told to leave may take to say so.
 LEAVE_S = 60.0
 LOG = "night.log"
+FRESH = "fit(..., fresh=True)"
 Say = Callable[[str], None]
 
 
@@ -33,7 +36,7 @@ def run_night(file: Path, arguments: Sequence[str], environment: Mapping[str, st
     command = [sys.executable, "-m", "nightspot.cli", *arguments]
     log = file.parent / LOG
     with log.open("ab") as says, tempfile.TemporaryFile() as tells:
-        heard = _Lines(log, says.tell(), say)
+        heard = _Lines(log, says.tell(), lambda line: say(in_a_notebook(line, file)))
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -90,17 +93,30 @@ def _left(child: subprocess.Popen[bytes], heard: _Lines, file: Path) -> str:
             f"the controller (pid {child.pid}) still leaves the night of {file}; `nightspot status` says how it stands"
         )
     heard.hear(to_the_end=True)
-    again = f"in the notebook: call fit again; in a shell: nightspot run {file}"
-    return f"{heard.last or 'left'}. To go on, {again}" if code == ExitCode.LEFT_RUNNING else heard.last or "left"
+    last = in_a_notebook(heard.last, file) or "left"
+    return f"{last}. {_again(file)}" if code == ExitCode.LEFT_RUNNING else last
+
+
+def _again(file: Path) -> str:
+    """The file says all of the job; how AWS is reached, it does not."""
+    shell = f"in a shell with the same AWS settings: nightspot run {shlex.quote(str(file.absolute()))}"
+    return f"To go on, in the notebook: call fit again, without fresh=True; {shell}"
+
+
+def in_a_notebook(line: str, file: Path) -> str:
+    """The command's sentence with the notebook's word for `--fresh`."""
+    return re.sub(rf"(nightspot run {re.escape(str(file))} )?--fresh\b", FRESH, line)
 
 
 def _night(file: Path, code: int, heard: _Lines, told: bytes) -> Night:
     facts = _facts(told)
     if facts is None:
-        sentence = heard.last.removeprefix("nightspot: ") or f"`nightspot run {file}` ended with {code}"
+        sentence = (
+            in_a_notebook(heard.last, file).removeprefix("nightspot: ") or f"`nightspot run {file}` ended with {code}"
+        )
         raise NightNotRunError(sentence, code)
     if facts["outcome"] is None:
-        raise StoppedError(f"{heard.last or 'left'}. To go on, call fit again; in a shell: nightspot run {file}")
+        raise StoppedError(f"{in_a_notebook(heard.last, file) or 'left'}. {_again(file)}")
     return Night.of(facts, file, code)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence, Union
 
 from nightspot.jobfile import format_duration, load_job
-from nightspot.jobfile.tomltext import show
 from nightspot.sagemaker.child import run_night
 from nightspot.sagemaker.errors import EstimatorError
+from nightspot.sagemaker.fittedjob import fingerprint_of, job_text, with_settings
 from nightspot.sagemaker.night import Night
 from nightspot.sagemaker.onboarding import job_name
 from nightspot.sagemaker.recording import record
@@ -22,6 +22,11 @@ PoolWords = Union[str, Mapping[str, Any]]
 SDK_MAX_RUN_S = 86_400
 JOB_FILE, REQUEST_FILE = "nightspot.toml", "request.json"
 MARKETS = ("spot", "on-demand")
+WRITTEN = "# Written by nightspot.sagemaker.fit, anew each time: copy it before you change it."
+CHANGED = (
+    "WARNING: {run_id} is over, and the job has changed since it was played: this is the result of the job as it was then. "
+    "fit(..., fresh=True) trains it as it is now"
+)
 
 
 def fit(
@@ -47,26 +52,29 @@ def fit(
     on Spot and on on-demand. `work`: how long training takes, conservatively: "4h", or a table as in the job file; without it the
     estimator's max_run, which is the longest it may take. `checkpoints`: their place in a bucket; without it the estimator's
     checkpoint_s3_uri. `folder` keeps the job file, the request and the night's log; without it ./nightspot-NAME. `settings`: any more
-    keys of the job file, as for `nightspot run --set`. `fresh` plays tonight again. `say` gets each line.
+    keys of the job file, dotted as for `nightspot run --set`; they are written into it. `fresh` plays tonight again. `say` gets each line.
 
-    Called again, it goes on with the same night. Ctrl-C leaves the attempt running and raises StoppedError. Raises EstimatorError,
-    JobFileError and NightNotRunError before anything is started.
+    Called again, it goes on with the same night, or tells again of one that is over. Ctrl-C leaves the attempt running and raises
+    StoppedError. Raises EstimatorError, JobFileError and NightNotRunError before anything is started.
     """
     speak = say if say is not None else _to_stdout
-    job = _name(name, estimator)
+    job = _name(str(settings["name"]) if settings and "name" in settings else name, estimator)
     request = record(estimator, inputs, job_name=source_name(estimator, job))
     place = Path(folder) if folder is not None else Path(f"nightspot-{job}")
-    tables = {
+    document = {
+        "name": job,
         "sagemaker": _sagemaker(request, estimator, job, checkpoints, speak),
         "work": _work(work, request),
         "deadline": {"at": deadline, "timezone": timezone, **({"start": start} if start is not None else {})},
+        "pools": _pools(pools, request),
     }
-    file = _written(place, job, tables, _pools(pools, request), request)
-    changes = [f"{key}={show(value)}" for key, value in (settings or {}).items()]
-    load_job(file, changes)
-    options = [word for change in changes for word in ("--set", change)] + (["--fresh"] if fresh else [])
-    arguments = ["run", str(file), "--json", "--on-interrupt", "leave", *options]
-    return run_night(file, arguments, _environment(estimator), speak)
+    file = _written(place, with_settings(document, settings or {}), request)
+    mark = fingerprint_of(load_job(file))
+    arguments = ["run", str(file), "--json", "--on-interrupt", "leave", *(["--fresh"] if fresh else [])]
+    night = run_night(file, arguments, _environment(estimator), speak)
+    if night.facts["fingerprint"] != mark:
+        speak(CHANGED.format(run_id=night.run_id))
+    return night
 
 
 def _to_stdout(line: str) -> None:
@@ -127,20 +135,12 @@ def _pool(words: PoolWords) -> dict[str, Any]:
     return {"backend": "sagemaker", "market": market, "instance_type": instance_type}
 
 
-def _written(
-    place: Path, name: str, tables: Mapping[str, Mapping[str, Any]], pools: Sequence[Mapping[str, Any]], request: Any
-) -> Path:
+def _written(place: Path, document: Mapping[str, Any], request: Any) -> Path:
     """The job file and its request, in their folder. Both are written anew by each call."""
-    lines = [
-        "# Written by nightspot.sagemaker.fit, anew each time: copy it before you change it.",
-        f"name = {show(name)}",
-    ]
-    for heading, table in [*((f"[{key}]", table) for key, table in tables.items()), *(("[[pools]]", p) for p in pools)]:
-        lines += ["", heading, *[f"{key} = {show(value)}" for key, value in table.items()]]
     try:
         place.mkdir(parents=True, exist_ok=True)
         (place / REQUEST_FILE).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
-        (place / JOB_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (place / JOB_FILE).write_text(f"{WRITTEN}\n{job_text(document)}", encoding="utf-8")
     except OSError as error:
         raise EstimatorError(f"{place} cannot be written ({error.strerror}): name another folder=") from None
     return place / JOB_FILE
