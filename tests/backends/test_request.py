@@ -26,6 +26,7 @@ NAMED = {
     "CheckpointConfig",
     "StoppingCondition",
     "Tags",
+    "HyperParameters",
 }
 
 
@@ -46,7 +47,15 @@ def test_the_request_differs_from_the_sdks_own_only_in_the_fields_named(market: 
     assert request["ResourceConfig"] == RECORDED["ResourceConfig"] | {"InstanceType": "ml.g5.xlarge"}
     assert request["CheckpointConfig"] == RECORDED["CheckpointConfig"] | {"S3Uri": f"s3://bkt/ck/{RUN_ID}/"}
     assert request["TrainingJobName"] == TOKEN
+    assert request["HyperParameters"] == RECORDED["HyperParameters"] | {"sagemaker_job_name": f'"{TOKEN}"'}
     assert valid(request)
+
+
+@pytest.mark.parametrize("given", [{"epochs": "3"}, None])
+def test_the_jobs_name_is_told_to_a_toolkit_only_where_the_template_does(given: Any) -> None:
+    template = {key: value for key, value in RECORDED.items() if key != "HyperParameters"}
+    template |= {} if given is None else {"HyperParameters": given}
+    assert made(template=template).get("HyperParameters") == given
 
 
 def test_the_template_is_left_as_it_was() -> None:

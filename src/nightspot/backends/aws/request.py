@@ -1,15 +1,18 @@
 """From what the loop asks for to a CreateTrainingJob request. Pure: template, Pool and LaunchSpec are all it takes.
 
-An Attempt's request differs from its template in name, market, instance type, checkpoint and output prefix, limits, tags, and nothing else;
-but for a warm pool, which is left out: Spot refuses it, and on-demand would go on billing after the end.
+An Attempt's request differs from its template in name (the SDK's own note of it, too), market, instance type, checkpoint and output
+prefix, limits, tags, and nothing else; but for a warm pool, which is left out: Spot refuses it, and on-demand would go on billing
+after the end.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any, Mapping
 
+from nightspot.jobfile.fingerprint import LABEL
 from nightspot.model.capacity import Market, Pool
 from nightspot.night.ports import LaunchSpec
 
@@ -31,6 +34,8 @@ def training_job(spec: LaunchSpec, now_utc: float) -> dict[str, Any]:
         raise ValueError(f"pool {spec.pool.id} has no CreateTrainingJob template")
     request: dict[str, Any] = copy.deepcopy(dict(template))
     request["TrainingJobName"] = job_name(spec.token)
+    if LABEL in (template.get("HyperParameters") or {}):
+        request["HyperParameters"][LABEL] = json.dumps(spec.token)
     _market(request, spec.pool)
     _checkpoints(request, spec)
     if options.get("output"):
