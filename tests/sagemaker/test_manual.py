@@ -18,9 +18,9 @@ MANUAL = (Path(__file__).parents[2] / "docs" / "sagemaker.md").read_text("utf-8"
 PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL))
 
 
-def block(kind: str) -> str:
-    """The first block of that kind."""
-    found = re.search(rf"```{kind}\n(.*?)```", MANUAL, re.DOTALL)
+def block(kind: str, begin: str = "") -> str:
+    """The first block of that kind that begins so."""
+    found = re.search(rf"```{kind}\n({re.escape(begin)}.*?)```", MANUAL, re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -40,9 +40,18 @@ def test_the_request_by_hand_is_a_template_for_a_spot_night(tmp_path: Path) -> N
 
 
 def test_the_pool_with_a_private_rate_loads(tmp_path: Path) -> None:
-    text = NIGHT[: NIGHT.index("[[pools]]")] + block("toml") + NIGHT[NIGHT.rindex("[[pools]]") :]
+    text = NIGHT[: NIGHT.index("[[pools]]")] + block("toml", "[[pools]]") + NIGHT[NIGHT.rindex("[[pools]]") :]
     pool = load_job(night_in(tmp_path, text=text).path).document.pools[0]
     assert (pool.price, pool.full_price) == (0.45, 1.20)
+
+
+def test_what_the_emulator_needs_loads_and_names_each_channel_of_the_request(tmp_path: Path) -> None:
+    job_file = night_in(tmp_path, text=NIGHT + block("toml", "[emulator]"), request=json.loads(block("json")))
+    table, template = load_job(job_file.path).document.emulator, job_file.template
+    assert table is not None
+    assert template is not None
+    assert table.source == "src"
+    assert list(table.data) == [channel["ChannelName"] for channel in template.request["InputDataConfig"]]
 
 
 def test_the_lines_for_a_notebook_can_be_called_as_they_stand() -> None:

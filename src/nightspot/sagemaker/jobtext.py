@@ -76,7 +76,8 @@ failures = 3                          # failed attempts in a row without a new c
 # risk = "notify-send 'the model may become late'"
 # risk_slack = "15min"
 
-# `nightspot run --emulate --set time_scale=240` plays the night on this machine first, with what stands here.
+# To play the night on this machine first, take the # from these lines, name your own folders, and call
+# `nightspot run --emulate --set time_scale=240`. Buckets are empty there but for what is named here.
 # [emulator]
 # source = "."                        # the folder of the script
 # data = {data}   # a little of each channel is enough
