@@ -142,9 +142,23 @@ def check_bill(night: dict[str, Any], spot: dict[str, Any], last: dict[str, Any]
 
 
 @missing
-def test_an_emulated_night_is_kept_apart_and_its_emulator_is_taken_down(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('source = "', 'source = "nowhere', "emulator.source = 'nowhere"),
+        (
+            'source = "',
+            'data = { test = "." }\nsource = "',
+            "emulator.data.test = '.': the request has no such channel",
+        ),
+        ('"capacity.json"', '"drizzle"', "emulator.market = "),
+    ],
+)
+def test_an_emulation_that_cannot_be_is_refused_before_anything_is_started(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
     job = written(tmp_path)
-    job.write_text(job.read_text().replace('source = "', 'source = "nowhere'))
+    job.write_text(job.read_text().replace(before, after))
     words = [*NIGHTSPOT, "--home", str(tmp_path / "home"), "run", str(job), "--emulate"]
     done = subprocess.run(
         words,
@@ -155,10 +169,10 @@ def test_an_emulated_night_is_kept_apart_and_its_emulator_is_taken_down(tmp_path
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 13
-    assert "[emulator] source: there is no" in done.stderr
+    assert done.returncode == 8, done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "home" / "journal.sqlite").exists()
+    assert not (tmp_path / "home").exists()
     assert not [line for line in commands() if str(tmp_path) in line and "emulate" in line]
 
 

@@ -176,6 +176,24 @@ def test_an_hour_of_failing_polls_never_relaunches_a_live_attempt() -> None:
     assert Limit.SIGHT in stage.open().state.limits_hit
 
 
+def test_a_launch_that_is_not_answered_is_said_once_and_never_tried_under_another_token() -> None:
+    stage = Stage(World({"spot": trace()}), Chaos(0, chance=0.0))
+    night = stage.open()
+
+    def nobody(*_what: object) -> Any:
+        raise Unsure("no connection")
+
+    launch, find = stage.backend.launch, stage.backend.find
+    stage.backend.launch = stage.backend.find = nobody  # type: ignore[method-assign]
+    for _ in range(5):
+        stage.step(night)
+        stage.clock.utc += 60.0
+    assert [(w.number, "no connection" in w.message) for w in night.state.warned] == [(1, True)]
+    assert len(night.state.attempts) == 1
+    stage.backend.launch, stage.backend.find = launch, find  # type: ignore[method-assign]
+    assert stage.controller() is RunOutcome.COMPLETED
+
+
 def test_of_two_controllers_one_acts_and_the_other_is_fenced() -> None:
     stage = Stage(World({"spot": trace(1.0, 2.0)}), Chaos(0, chance=0.0))
     first, second = stage.open(), stage.open()

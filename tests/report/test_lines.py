@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from nightspot.model.attempt import AttemptOutcome, Phase, Role
+from nightspot.model.capacity import Sight
 from nightspot.model.events import (
     AttemptEnded,
     AttemptSeen,
@@ -15,6 +17,7 @@ from nightspot.model.events import (
     Event,
     LaunchRefused,
     LaunchRequested,
+    OfferChanged,
     PhaseChanged,
     RefusalReason,
     SightLost,
@@ -60,7 +63,7 @@ def test_a_night_in_plain_lines() -> None:
         (PhaseChanged(START, 1, Phase.QUEUED), "attempt 1 on spot waits in the queue"),
         (
             PhaseChanged(START, 1, Phase.TRAINING, 3, 2.0),
-            "from 2 of 10 epochs, restarted by its backend for the 2. time",
+            "from 2 of 10 epochs, started again by its backend: incarnation 3",
         ),
         (
             SightLost(START, 1, "no answer"),
@@ -109,3 +112,38 @@ def test_numbers_are_said_in_one_way() -> None:
         "3 batches",
     ]
     assert Moments("UTC").full(START) == "Tue 24 Nov 2026 19:00 UTC"
+
+
+def test_what_is_never_seen_is_not_said_to_be_unseen_and_what_is_lost_from_sight_is() -> None:
+    narrator = Narrator()
+    narrator.tell(opened())
+    unseen = OfferChanged(START, "spot", Sight.UNKNOWN)
+    assert narrator.tell(unseen) is None
+    assert "there is capacity" in (narrator.tell(OfferChanged(START, "spot", Sight.UP)) or "")
+    assert "cannot be seen" in (narrator.tell(unseen) or "")
+
+
+def test_a_price_that_nobody_knows_is_not_told_as_nothing() -> None:
+    begun = opened()
+    pools = tuple(replace(pool, price_usd_per_hour=0.0, options={"price_known": False}) for pool in begun.job.pools)
+    narrator = Narrator()
+    narrator.tell(replace(begun, job=replace(begun.job, pools=pools)))
+    assert "at a price that nobody knows" in (
+        narrator.tell(LaunchRequested(START, 1, "t", "spot", Role.TRAIN, START)) or ""
+    )
+    ended = AttemptEnded(START, 1, AttemptOutcome.COMPLETED, 10, 60, 0.0)
+    assert "1min billed, nobody knows what" in (narrator.tell(ended) or "")
+
+
+def test_a_night_that_waits_for_its_window_says_so() -> None:
+    begun = replace(opened(), start_utc=START + 2 * 3600.0)
+    assert "The window opens at" in (Narrator().tell(begun) or "")
+    assert "in 2h: nothing is asked for before" in (Narrator().tell(begun) or "")
+
+
+def test_a_long_refusal_does_not_fill_the_screen() -> None:
+    narrator = Narrator()
+    narrator.tell(opened())
+    line = narrator.tell(LaunchRefused(START, 1, RefusalReason.INVALID, "no " * 1000)) or ""
+    assert line.endswith("...")
+    assert len(line) < 300

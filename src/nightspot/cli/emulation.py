@@ -17,10 +17,11 @@ from typing import Mapping
 
 import psutil
 
-from nightspot.cli.home import Home
+from nightspot.cli.home import EMULATED, Home
 from nightspot.emulator.clients import REGION, environment
-from nightspot.emulator.errors import EmulatorError
+from nightspot.emulator.errors import EmulatorError, EmulatorOptionError
 from nightspot.emulator.launch import launch
+from nightspot.emulator.options import markets
 from nightspot.emulator.seed import furnish
 from nightspot.errors import JobFileError
 from nightspot.jobfile import JobFile
@@ -32,7 +33,7 @@ from nightspot.process.files import read_json, write_whole
 from nightspot.process.identity import identify
 from nightspot.process.loss import identity_in
 
-EMULATED, ENDPOINT = "emulated", "endpoint.json"
+ENDPOINT = "endpoint.json"
 # Real seconds from now until market time begins, so that the emulator is there when it does.
 AHEAD_REAL_S = 8.0
 STOP_REAL_S = 60.0
@@ -55,12 +56,33 @@ def emulated_home(home: Home) -> Home:
 
 
 def check_emulated(job_file: JobFile) -> None:
-    """JobFileError where there is nothing to emulate."""
+    """JobFileError where there is nothing to emulate, or [emulator] names what is not there."""
     if job_file.document.sagemaker is None:
         remedy = "Leave --emulate out: local pools play on this machine anyway."
         raise JobFileError(
             job_file.file, "sagemaker", None, "--emulate plays a job whose pools are on SageMaker", remedy
         )
+    table = job_file.document.emulator or EmulatorTable()
+    paths = {f"data.{name}": path for name, path in table.data.items()}
+    paths |= {} if table.source is None else {"source": table.source}
+    for key, path in paths.items():
+        if not (job_file.base / Path(path).expanduser()).exists():
+            expected, remedy = "there is no such file or folder", "Write it from the job file's own folder."
+            raise JobFileError(job_file.file, f"emulator.{key}", path, expected, remedy)
+    _check_channels(job_file, table)
+    try:
+        markets(words(job_file)[1::2][: len({ALL_SPOT, *table.market})])
+    except EmulatorOptionError as error:
+        raise JobFileError(job_file.file, "emulator.market", table.market, str(error), "Correct it.") from None
+
+
+def _check_channels(job_file: JobFile, table: EmulatorTable) -> None:
+    request = job_file.template.request if job_file.template is not None else {}
+    known = {str(one.get("ChannelName")) for one in request.get("InputDataConfig") or ()}
+    for name in table.data:
+        if name not in known:
+            expected = f"the request has no such channel; it has: {', '.join(sorted(known)) or 'none'}"
+            raise JobFileError(job_file.file, f"emulator.data.{name}", table.data[name], expected, "Correct the name.")
 
 
 def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:

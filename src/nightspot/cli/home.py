@@ -11,6 +11,7 @@ faults/                 tracebacks of faults in nightspot itself
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping
@@ -18,6 +19,8 @@ from typing import Mapping
 from nightspot.errors import ExitCode, NightspotError
 from nightspot.night.journal import Journal, MemoryJournal
 from nightspot.night.sqlite import SqliteJournal
+
+EMULATED = "emulated"
 
 
 class HomeError(NightspotError):
@@ -42,6 +45,16 @@ class Home:
         state = environ.get("XDG_STATE_HOME")
         folder = Path(state) if state else Path("~/.local/state")
         return cls(folder.expanduser().absolute() / "nightspot")
+
+    def command(self, words: str) -> str:
+        """A command of nightspot as somebody has to type it, so that it finds this home."""
+        usual = Home.of(None).path == self.path
+        return f"`nightspot {words}`" if usual else f"`nightspot {words} --home {shlex.quote(str(self.path))}`"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is the home of emulated nights, which `nightspot run --emulate` finds in the one around it."""
+        return self.path.name == EMULATED
 
     @property
     def journal_file(self) -> Path:

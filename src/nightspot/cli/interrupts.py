@@ -10,7 +10,7 @@ from enum import Enum
 from types import FrameType
 from typing import Callable, Iterator
 
-QUESTION = "Ctrl-C: [s]top the attempt and end the run, [l]eave it running, or [g]o on? (Ctrl-C again: leave at once) "
+QUESTION = "Ctrl-C: [s]top the attempt and end the run, [l]eave it running, or [g]o on? A letter, then Enter (Ctrl-C again: leave) "
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

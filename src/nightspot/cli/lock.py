@@ -30,7 +30,7 @@ def controlling(home: Home, run_id: str, patience_s: float = PATIENCE_S) -> Iter
         pid = controller_pid(home, run_id)
         raise OtherControllerError(
             f"another controller (pid {pid or 'unknown'}) is at work on {run_id}. "
-            f"`nightspot status {run_id}` shows it, `nightspot stop {run_id}` ends the run"
+            f"{home.command(f'status {run_id}')} shows it, {home.command(f'stop {run_id}')} ends the run"
         )
     try:
         os.ftruncate(descriptor, 0)

@@ -84,7 +84,7 @@ def run(
     if emulate:
         emulation.check_emulated(job_file)
         shell = replace(shell, home=emulation.emulated_home(shell.home))
-        shell.say(f"an emulated night: it is kept apart, in {shell.home.path}; `--home` shows it to the other commands")
+        shell.say(f"an emulated night: it is kept apart; {shell.home.command('report last')} shows it")
     journal = shell.home.open_journal()
     choice = _choose(shell.home, journal, job_file, fresh=fresh)
     _settle(shell, journal, choice)
@@ -108,7 +108,8 @@ def _settle(shell: Shell, journal: Journal, choice: Choice) -> None:
         except NightspotError as error:
             shell.say(f"{state.run_id} could not be closed: {error}")
     for state in choice.beside:
-        shell.say(f"WARNING: {state.run_id} is open, too, and may bill: `nightspot stop {state.run_id}` ends it")
+        bills = "" if shell.home.emulated else ", and may bill"
+        shell.say(f"WARNING: {state.run_id} is open, too{bills}: {shell.home.command(f'stop {state.run_id}')} ends it")
 
 
 def _play(shell: Shell, journal: Journal, job_file: JobFile, choice: Choice, wishes: Wishes) -> int:
@@ -164,7 +165,7 @@ def _until_the_end(shell: Shell, controller: Controller, screen: Screen, wishes:
     now_utc = controller.world.clock.now_utc()
     facts = facts_of(controller.heard.records, now_utc)
     if outcome is None:
-        shell.say(left_sentence(controller.night.state, facts, now_utc))
+        shell.say(left_sentence(shell.home, controller.night.state, facts, now_utc))
     _print_end(shell, facts, now_utc, wishes)
     return exit_code(facts)
 

@@ -44,7 +44,7 @@ def stop(
     if json:
         shell.print_json(facts)
     elif facts.outcome is None:
-        shell.say(f"{run_id} was asked to stop; `nightspot status {run_id}` shows when it has")
+        shell.say(f"{run_id} was asked to stop; {shell.home.command(f'status {run_id}')} shows when it has")
     else:
         shell.out.print(f"{run_id} {verdict(facts)}", markup=False, soft_wrap=True)
 
@@ -87,4 +87,6 @@ def _act(shell: Shell, journal: Journal, run_id: str, *, wait: bool) -> None:
     except LeaveNow:
         outcome = None
     if outcome is None:
-        raise StoppedError(f"{run_id} was asked to stop, and is not confirmed ended: `nightspot stop {run_id}` goes on")
+        raise StoppedError(
+            f"{run_id} was asked to stop, and is not confirmed ended: {shell.home.command(f'stop {run_id}')} goes on"
+        )

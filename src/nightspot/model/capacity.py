@@ -68,6 +68,11 @@ class Pool:
     bounds: Bounds | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def unpriced(self) -> bool:
+        """Whether nobody knows what it costs: its price is then 0."""
+        return self.price_usd_per_hour == 0 and not self.options.get("price_known", True)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

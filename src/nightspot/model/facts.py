@@ -79,6 +79,7 @@ class RunFacts:
     """One night, as reports and programs are told of it. `outcome` is None while it is open.
 
     `work_s` is the work that was done, at speed 1; on-demand alone would have billed it and one lead of `guard_pool`.
+    `unpriced`: Pools that were used and whose price nobody knows; `cost_usd` is without them.
     """
 
     run_id: str
@@ -103,6 +104,7 @@ class RunFacts:
     interruptions: int
     lost_work_s: float
     cost_usd: float
+    unpriced: tuple[str, ...]
     guard_pool: str | None
     on_demand_cost_usd: float
     saving_usd: float
@@ -172,6 +174,7 @@ def _identity(
         interruptions=sum(_interruptions(a) for a in attempts),
         lost_work_s=sum(a.lost_work_s for a in attempts),
         cost_usd=sum(a.cost_usd for a in attempts),
+        unpriced=tuple(sorted({a.pool for a in attempts if job.pool(a.pool).unpriced})),
         guard_pool=None,
         on_demand_cost_usd=0.0,
         saving_usd=0.0,

@@ -95,8 +95,9 @@ def _launch(night: Night, backends: Backends, decision: Decision, now_utc: float
 def _carry_out(night: Night, backends: Backends, spec: LaunchSpec, now_utc: float) -> bool:
     try:
         answer = backends[spec.pool.backend].launch(spec, now_utc)
-    except Unsure:
-        return False  # the intent stays open; it is settled under its own token
+    except Unsure as error:  # the intent stays open; it is settled under its own token
+        night.warn_once(now_utc, spec.number, f"its launch was not answered, and is asked after: {error}")
+        return False
     if isinstance(answer, Refused):
         night.record(LaunchRefused(now_utc, spec.number, answer.reason, answer.message))
         return True

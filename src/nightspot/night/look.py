@@ -71,7 +71,10 @@ def _settle(night: Night, backend: Backend, attempt: Attempt, now_utc: float) ->
     """An open intent closes only under its own token: found, or absent after the backend's lag."""
     try:
         handle = backend.find(attempt.token)
-    except Unsure:
+    except Unsure as error:
+        night.warn_once(
+            now_utc, attempt.number, f"nobody knows yet whether it runs, and nothing else is launched: {error}"
+        )
         return
     if handle is not None:
         night.record(AttemptSeen(now_utc, attempt.number, handle.name))

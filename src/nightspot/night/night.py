@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nightspot.model.capacity import Abilities, Pool
-from nightspot.model.events import Event, RunOpened
+from nightspot.model.events import Event, RunOpened, Warned
 from nightspot.model.state import RunState, apply, open_run, replay
 from nightspot.night.journal import Journal, events_of
 from nightspot.night.ports import Report
@@ -49,6 +49,11 @@ class Night:
         self.journal.append(self.state.run_id, self.state.seq, events)
         for event in events:
             self.state = apply(self.state, event)
+
+    def warn_once(self, now_utc: float, number: int, message: str) -> None:
+        """A warning of the loop's own about an Attempt, where it has none yet."""
+        if not any(warned.number == number for warned in self.state.warned):
+            self.record(Warned(now_utc, number, message))
 
     @classmethod
     def begin(cls, journal: Journal, opened: RunOpened, settings: Settings) -> Night:

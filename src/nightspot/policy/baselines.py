@@ -105,7 +105,7 @@ class Reserve:
         spare_s = observation.left_s - observation.work.left_s - d_s * (k0 + k1 * work_h)
         until_utc = observation.now_utc + spare_s + 1e-3
         if spare_s >= 0 and spot is not None:
-            return hold(spot, "in the queue for Spot within the reserve", queue_until_utc(observation, spot, until_utc))
+            return hold(spot, "Spot is asked for, within the reserve", queue_until_utc(observation, spot, until_utc))
         if spare_s >= 0:
             return hold(None, "waiting for Spot within the reserve", until_utc)
         return hold(on_demand, "the reserve for waiting is used up")
@@ -139,7 +139,7 @@ class UniformProgress:
             return hold(on_demand, "behind the line of uniform progress", self._check_utc(observation))
         meets_utc = self._meets_line_utc(observation, ahead_s)
         if spot is not None:
-            return hold(spot, "ahead of the line: in the queue for Spot", queue_until_utc(observation, spot, meets_utc))
+            return hold(spot, "ahead of the line: Spot is asked for", queue_until_utc(observation, spot, meets_utc))
         return hold(None, "ahead of the line: waiting for Spot", meets_utc)
 
     def _ahead_s(self, observation: Observation) -> float:
@@ -170,4 +170,4 @@ def _spot(observation: Observation, spot: Pool, until_utc: float = FOREVER_UTC) 
     """That Spot Pool: held, or waited for in its queue until then."""
     if not only_asked(observation, spot):
         return hold(spot, "Spot is there")
-    return hold(spot, "in the queue for Spot", queue_until_utc(observation, spot, until_utc))
+    return hold(spot, "Spot is asked for", queue_until_utc(observation, spot, until_utc))

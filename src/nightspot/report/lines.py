@@ -26,7 +26,7 @@ from nightspot.model.events import (
     UserAsked,
     Warned,
 )
-from nightspot.report.words import Moments, compressed, count, money, span, units
+from nightspot.report.words import Moments, compressed, count, money, shortened, span, units
 
 SIGHTS = {Sight.UP: "there is capacity", Sight.DOWN: "no capacity", Sight.UNKNOWN: "capacity cannot be seen"}
 PHASES = {Phase.QUEUED: "waits in the queue", Phase.READY: "is ready, and waits for its turn"}
@@ -43,6 +43,7 @@ class Narrator:
     deadline_utc: float = 0.0
     prices: dict[str, float] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
+    sighted: set[str] = field(default_factory=set)
 
     def tell(self, event: Event) -> str | None:
         """The line, with its market time; None for what is not worth one."""
@@ -64,15 +65,21 @@ def _opened(narrator: Narrator, event: RunOpened) -> str:
     narrator.moments = Moments(job.timezone)
     narrator.work = units(job.work.units, job.work.unit)
     narrator.opened_utc, narrator.deadline_utc = event.at_utc, event.deadline_utc
-    narrator.prices = {pool.id: pool.price_usd_per_hour for pool in job.pools}
+    narrator.prices = {pool.id: pool.price_usd_per_hour for pool in job.pools if not pool.unpriced}
     about = f"{narrator.work}, about {span(job.work.total_s)} of work"
     due = f"by {narrator.moments.full(event.deadline_utc)}"
     said = f"run {event.run_id} begins: {about}, {due}; policy {job.policy.name}"
+    wait_s = event.start_utc - event.at_utc
+    if wait_s > 0:
+        said += f". The window opens at {narrator.moments.full(event.start_utc)}, in {span(wait_s)}: nothing is asked for before"
     return f"{said}. {compressed(job.time_scale)}".strip()
 
 
-def _offer(_narrator: Narrator, event: OfferChanged) -> str:
-    return f"{event.pool_id}: {SIGHTS[event.seen]}"
+def _offer(narrator: Narrator, event: OfferChanged) -> str | None:
+    """Of a Pool that nobody has ever seen there is nothing to say."""
+    known = event.pool_id in narrator.sighted
+    narrator.sighted.add(event.pool_id)
+    return f"{event.pool_id}: {SIGHTS[event.seen]}" if known or event.seen is not Sight.UNKNOWN else None
 
 
 def _decision(_narrator: Narrator, event: DecisionChanged) -> str:
@@ -82,17 +89,18 @@ def _decision(_narrator: Narrator, event: DecisionChanged) -> str:
 
 def _requested(narrator: Narrator, event: LaunchRequested) -> str:
     narrator.pools[event.number] = event.pool_id
-    price = narrator.prices.get(event.pool_id, 0.0)
-    return f"{narrator.who(event.number)} asked for, at {money(price)} an hour"
+    price = narrator.prices.get(event.pool_id)
+    cost = f"at {money(price)} an hour" if price is not None else "at a price that nobody knows"
+    return f"{narrator.who(event.number)} asked for, {cost}"
 
 
 def _refused(narrator: Narrator, event: LaunchRefused) -> str:
-    return f"{narrator.who(event.number)} refused: {event.message or event.reason.value}"
+    return f"{narrator.who(event.number)} refused: {shortened(event.message or event.reason.value)}"
 
 
 def _phase(narrator: Narrator, event: PhaseChanged) -> str | None:
     if event.phase is Phase.TRAINING:
-        again = f", restarted by its backend for the {event.incarnation - 1}. time" if event.incarnation > 1 else ""
+        again = f", started again by its backend: incarnation {event.incarnation}" if event.incarnation > 1 else ""
         return f"{narrator.who(event.number)} trains, from {narrator.so_far(event.units_done)}{again}"
     return f"{narrator.who(event.number)} {PHASES[event.phase]}" if event.phase in PHASES else None
 
@@ -128,7 +136,8 @@ def _warned(narrator: Narrator, event: Warned) -> str:
 
 def _ended(narrator: Narrator, event: AttemptEnded) -> str:
     outcome = event.outcome.value.replace("-", " ").upper() if event.outcome in BAD else event.outcome.value
-    billed = f"{span(event.billable_s)} billed, {money(event.cost_usd)}"
+    unpriced = event.billable_s > 0 and event.cost_usd == 0 and narrator.pools.get(event.number) not in narrator.prices
+    billed = f"{span(event.billable_s)} billed, {'nobody knows what' if unpriced else money(event.cost_usd)}"
     detail = f" ({event.detail})" if event.detail else ""
     return f"{narrator.who(event.number)} {outcome} at {narrator.so_far(event.units_done)}; {billed}{detail}"
 

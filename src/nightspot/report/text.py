@@ -65,6 +65,8 @@ def _missed(facts: RunFacts) -> bool:
 def bill(facts: RunFacts) -> str:
     """What it cost, and what the same work would have cost on on-demand alone. Only a finished night has saved anything."""
     so_far = " so far" if facts.outcome is None else ""
+    if facts.unpriced:
+        return f"{money(facts.cost_usd)}{so_far}, and what {', '.join(facts.unpriced)} cost, which nobody knows"
     if facts.on_demand_cost_usd <= 0:
         return money(facts.cost_usd) + so_far
     if facts.outcome != "completed":

@@ -29,6 +29,11 @@ def count(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
+def shortened(text: str, most: int = 240) -> str:
+    """A sentence of somebody else's, where it would fill the screen."""
+    return text if len(text) <= most else f"{text[: most - 3].rstrip()}..."
+
+
 def plural(number: int, word: str) -> str:
     """ "1 attempt", "2 attempts"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
