@@ -116,11 +116,13 @@ def test_rules_that_do_not_meet_checkpoints_are_no_alarm(account: Answers, rule:
     assert wrong(account, buckets, hours=30) == []
 
 
-def test_torn_uploads_without_a_rule_are_warned_of(account: Answers) -> None:
-    account("s3", REGION).delete_bucket_lifecycle(Bucket=BUCKET)
-    (only,) = wrong(account, buckets)
+def test_torn_uploads_without_a_rule_are_warned_of_where_they_cost_something(far: Answers, account: Answers) -> None:
+    far.by_operation |= {"GetBucketLocation": {}, "GetBucketLifecycleConfiguration": {}}
+    (only,) = [one for one in wrong(far, buckets) if "torn" in one.what]
     assert not only.fatal
     assert "AbortIncompleteMultipartUpload" in only.remedy
+    account("s3", REGION).delete_bucket_lifecycle(Bucket=BUCKET)
+    assert wrong(account, buckets) == [], "a bucket of this machine"
 
 
 def test_a_bucket_with_a_key_of_its_own_is_said(account: Answers) -> None:
@@ -145,6 +147,14 @@ def test_data_that_is_not_there_is_fatal(account: Answers) -> None:
     (only,) = found(account, channels)
     assert only.fatal
     assert "channel 'train': nothing is under s3://nights/data" in only.what
+    assert '[emulator] in the job file, data = { train = "data/train" }' in only.remedy
+
+
+def test_data_that_is_not_at_aws_is_to_be_put_there(far: Answers) -> None:
+    far.by_operation["ListObjectsV2"] = {"KeyCount": 0}
+    (only,) = found(far, channels)
+    assert only.fatal
+    assert only.remedy == "Put the data there, or correct InputDataConfig."
 
 
 def test_manifests_are_looked_at_as_objects_and_file_systems_not_at_all(account: Answers) -> None:

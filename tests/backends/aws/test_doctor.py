@@ -176,3 +176,9 @@ def test_who_says_what_it_costs_is_said(far: Answers, home: Path) -> None:
         "what pool spot costs is not known: the bill cannot be told",
     ]
     assert said[-1].kind is Kind.UNCHECKED
+
+
+def test_prices_that_an_emulator_does_not_know_are_one_line(account: Answers, home: Path) -> None:
+    (only,) = findings(job(), account, home, looks=(("it", prices),))
+    assert (only.kind, only.what.partition(" is")[0]) == (Kind.UNCHECKED, "what the pools spot, od cost")
+    assert only.what.endswith("An emulator has no price list")

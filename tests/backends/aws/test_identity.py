@@ -92,7 +92,7 @@ class Everything(dict[str, Any]):
 def test_without_credentials_every_look_says_so_and_none_is_hidden() -> None:
     said = findings(job(), Answers(None, Everything()))
     words = " / ".join(one.what for one in said)
-    for what in ("quotas", "credentials", "role", "bucket", "image", "clock", "channel", "source", "costs"):
+    for what in ("quotas", "credentials", "role", "bucket", "image", "clock", "channel", "source", "cost"):
         assert what in words
     assert [one.what for one in said if one.fatal] == ["there are no AWS credentials"]
 
@@ -196,6 +196,16 @@ def test_a_role_that_is_missing_or_in_another_account_is_fatal_at_aws_and_elsewh
     assert not found(account, role, gone)[0].fatal
     assert not any(one.fatal for one in found(account, role, foreign))
     assert found(account, role, gone)[0].what.startswith("there is no role gone at http://127.0.0.1")
+    for one in [*found(account, role, gone), *found(account, role, foreign)]:
+        assert one.kind is not Kind.WRONG, "any role will do there: no reason to warn"
+
+
+def test_an_address_that_does_not_work_out_permissions_is_said_once(account: Answers) -> None:
+    account.by_operation["SimulatePrincipalPolicy"] = "UnknownOperationException"
+    there, asked = found(account, role)
+    assert (there.kind, asked.kind) == (Kind.FINE, Kind.UNCHECKED)
+    assert "may do cannot be seen: http://127.0.0.1" in asked.what
+    assert account.names().count("SimulatePrincipalPolicy") == 1
 
 
 def test_the_trust_policy_of_a_real_role_is_read(account: Answers) -> None:

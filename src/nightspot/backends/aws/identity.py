@@ -10,9 +10,9 @@ from botocore.exceptions import NoRegionError
 from botocore.session import Session
 
 from nightspot.backends.aws.asked import Asked, Place
-from nightspot.backends.aws.look import Case, aws_itself, fine, region_of, unchecked
+from nightspot.backends.aws.look import Case, aws_itself, fine, on_this_machine, region_of, unchecked
 from nightspot.backends.aws.names import SERVICE, Role
-from nightspot.backends.aws.simulate import Asking, denied, principal
+from nightspot.backends.aws.simulate import Asking, NotOfferedError, denied, principal
 from nightspot.backends.aws.trouble import (
     ERRORS,
     EXPIRED,
@@ -113,15 +113,23 @@ def _of_role(case: Case, asked: Asked, role_: Role) -> Iterator[Finding]:
         yield unchecked(f"whether {role_.name} can be passed to SageMaker cannot be seen: {reason(error)}")
         return
     if me["Account"] != role_.account:
-        yield Finding(
-            f"the role {role_.name} belongs to account {role_.account}, and these credentials to {me['Account']}: it cannot be passed",
-            "Use credentials of that account, or a role of this one.",
-            fatal=aws_itself(client),
-        )
+        yield _foreign(client, role_, me["Account"])
         return
-    yield _pass(client, me["Arn"], role_)
-    yield _controller(client, me["Arn"], case, asked)
-    yield from _objects(client, role_, asked)
+    try:
+        yield _pass(client, me["Arn"], role_)
+        yield _controller(client, me["Arn"], case, asked)
+        yield from _objects(client, role_, asked)
+    except NotOfferedError:
+        who = f"the role {role_.name} and these credentials"
+        yield unchecked(f"what {who} may do cannot be seen: {client.meta.endpoint_url} does not answer that question")
+
+
+def _foreign(client: Any, role_: Role, account: str) -> Finding:
+    said = f"the role {role_.name} belongs to account {role_.account}, and these credentials to {account}"
+    if on_this_machine(client):
+        return unchecked(f"{said}: an emulator minds neither")
+    remedy = "Use credentials of that account, or a role of this one."
+    return Finding(f"{said}: it cannot be passed", remedy, fatal=aws_itself(client))
 
 
 def _trust(client: Any, role_: Role) -> Finding:
@@ -129,13 +137,19 @@ def _trust(client: Any, role_: Role) -> Finding:
         document = client.get_role(RoleName=role_.name)["Role"]["AssumeRolePolicyDocument"]
     except ERRORS as error:
         if is_missing(error):
-            said = f"there is no role {role_.name}" + ("" if aws_itself(client) else f" at {client.meta.endpoint_url}")
-            return Finding(said, "Correct RoleArn in the template.", fatal=aws_itself(client))
+            return _gone(client, role_)
         return unchecked(f"the role {role_.name} cannot be looked at: {reason(error)}")
     if _trusts(document):
         return fine(f"the role {role_.name} is there, and SageMaker may take it on")
     remedy = f"Add {SERVICE} to the role's trust policy, with sts:AssumeRole."
     return Finding(f"SageMaker may not take on the role {role_.name}", remedy, fatal=True)
+
+
+def _gone(client: Any, role_: Role) -> Finding:
+    said = f"there is no role {role_.name}" + ("" if aws_itself(client) else f" at {client.meta.endpoint_url}")
+    if on_this_machine(client):
+        return unchecked(f"{said}, where any will do: whether AWS has it is not known")
+    return Finding(said, "Correct RoleArn in the template.", fatal=aws_itself(client))
 
 
 def _trusts(document: Any) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator, Mapping
 
 from nightspot.backends.aws.asked import Place
-from nightspot.backends.aws.look import fine, unchecked
+from nightspot.backends.aws.look import fine, on_this_machine, unchecked
 from nightspot.backends.aws.trouble import ERRORS, code_of, reason
 from nightspot.model.job import Job
 from nightspot.night.ports import Finding
@@ -29,7 +29,7 @@ def lifecycle(client: Any, place: Place, job: Job) -> Iterator[Finding]:
         rules = []
     ours = [rule for rule in rules if _applies(rule, place)]
     yield from _expiry(ours, place, job)
-    yield _torn_uploads(ours, place)
+    yield fine(_FREE.format(place)) if on_this_machine(client) else _torn_uploads(ours, place)
 
 
 def _applies(rule: Mapping[str, Any], place: Place) -> bool:
@@ -67,6 +67,9 @@ def _within(when: Mapping[str, Any], needed_s: float) -> bool:
         return float(when["Days"]) * DAY_S < needed_s
     date = when.get("Date")
     return date is not None and date <= datetime.now(timezone.utc) + timedelta(seconds=max(needed_s, DAY_S))
+
+
+_FREE = "torn uploads to {} cost nothing: the bucket is on this machine"
 
 
 def _torn_uploads(rules: list[Mapping[str, Any]], place: Place) -> Finding:

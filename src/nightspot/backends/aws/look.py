@@ -52,6 +52,12 @@ def aws_itself(client: Any) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"))
 
 
+def on_this_machine(client: Any) -> bool:
+    """Whether the client speaks to an emulator here: it takes any role, costs nothing, and has not all that AWS has."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def region_of(client: Any) -> str:
     """The region a client ended up with."""
     return str(client.meta.region_name)

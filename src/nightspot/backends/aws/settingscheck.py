@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Iterator
 
 from nightspot.backends.aws.asked import Asked
-from nightspot.backends.aws.look import Case, fine, unchecked
-from nightspot.backends.aws.prices import quote
+from nightspot.backends.aws.look import Case, fine, on_this_machine, unchecked
+from nightspot.backends.aws.prices import PRICE_REGION, quote
 from nightspot.backends.aws.trouble import ERRORS, headers_of, reason
 from nightspot.jobfile import format_duration
 from nightspot.jobfile.durations import about
@@ -80,6 +80,7 @@ def clock(case: Case) -> Iterator[Finding]:
 
 def prices(case: Case) -> Iterator[Finding]:
     """Who says what each Pool costs, and since when."""
+    unknown = []
     for asked in case.asked:
         pool, now_utc = asked.pool, case.now_utc()
         if pool.options.get("price_known", True):
@@ -87,9 +88,17 @@ def prices(case: Case) -> Iterator[Finding]:
             continue
         found = quote(pool, case.job, case.clients, case.home, now_utc)
         if found is None:
-            yield unchecked(
-                f"what pool {pool.id} costs is not known: the bill cannot be told", "Give `price` in [[pools]]."
-            )
+            unknown.append(pool.id)
         else:
             age = "" if found.as_of_utc is None else f", {about(max(0.0, now_utc - found.as_of_utc))} old"
             yield fine(f"pool {pool.id} costs about {found.usd_per_hour:.4g} USD an hour ({found.source}{age})")
+    if unknown:
+        yield _no_price(case, unknown)
+
+
+def _no_price(case: Case, pools: list[str]) -> Finding:
+    which = f"pool {pools[0]} costs" if len(pools) == 1 else f"the pools {', '.join(pools)} cost"
+    said = f"what {which} is not known: the bill cannot be told"
+    if on_this_machine(case.clients("pricing", PRICE_REGION)):
+        said += ". An emulator has no price list"
+    return unchecked(said, "Give `price` in [[pools]].")

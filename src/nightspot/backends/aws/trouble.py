@@ -58,6 +58,8 @@ THROTTLED = {
 MISSING = {"NoSuchBucket", "NoSuchKey", "NoSuchEntity"}
 # What a HEAD is answered has no body, and so no code but the status: a proxy could have said it.
 BARE_MISSING = {"404", "NotFound"}
+# Whoever answers does not have that operation: an emulator, but for a service that AWS has closed.
+NOT_OFFERED = {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented"}
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 NO_LOGIN = (SSOError, TokenRetrievalError)
 
@@ -112,4 +114,6 @@ def _of_code(error: BaseException, code: str) -> str:
         return f"this machine's clock is wrong ({code})"
     if code in THROTTLED:
         return "AWS asked to be asked less often"
+    if code in NOT_OFFERED:
+        return f"{operation} is not answered at this address ({code})"
     return f"{operation} was refused ({code})"
