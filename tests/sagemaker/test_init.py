@@ -96,8 +96,26 @@ def test_missing_credentials_are_told_in_one_sentence(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     done = init(tmp_path, "--from-training-job", NAMES[0])
-    assert "cannot be read: describe_training_job: the credentials are missing" in one_sentence(done)
+    said = one_sentence(done)
+    assert "cannot be read: describe_training_job: the credentials are missing" in said
+    assert said.endswith("(a profile, the environment, the machine's role).")
     assert done.returncode == 13
+
+
+def test_a_region_that_nobody_named_is_asked_for(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    done = init(tmp_path, "--from-training-job", NAMES[0])
+    said = one_sentence(done)
+    assert said.endswith("no region is set. Name the training job's with --region, for example --region eu-central-1")
+    assert done.returncode == 13
+
+
+def test_a_server_that_is_not_there_is_a_missing_connection(
+    no_aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert "there is no connection to AWS" in one_sentence(init(tmp_path, "--from-training-job", NAMES[0]))
 
 
 def test_a_region_alone_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from nightspot.sagemaker.measures import base_name
 # The latest of its siblings that are looked at.
 SIBLINGS, LISTED = 20, 100
 KEYS = 1000
+NO_REGION = "no region is set. Name the training job's with --region, for example --region eu-central-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,25 @@ def _described(aws: Aws, name: str, region: str) -> Mapping[str, Any]:
 
 
 def _unread(name: str, error: NightspotError) -> BackendError:
-    return BackendError(f"the training job {name!r} cannot be read: {error}")
+    """With what to do, where something can be done about it."""
+    said, faults = f"the training job {name!r} cannot be read", importlib.import_module("botocore.exceptions")
+    if isinstance(error.__cause__, faults.NoRegionError):
+        return BackendError(f"{said}: {NO_REGION}")
+    return BackendError(f"{said}: {error}" + (f". {_log_in()}" if _wants_login(error.__cause__) else ""))
+
+
+def _wants_login(cause: BaseException | None) -> bool:
+    trouble = importlib.import_module(
+        "nightspot.backends.aws.trouble"
+    )  # it needs boto3, which may be missing until here
+    return isinstance(cause, (*trouble.NO_CREDENTIALS, *trouble.NO_LOGIN)) or (
+        cause is not None and trouble.code_of(cause) in trouble.EXPIRED | trouble.INVALID
+    )
+
+
+def _log_in() -> str:
+    """As the doctor says it."""
+    return str(importlib.import_module("nightspot.backends.aws.identity").LOG_IN)
 
 
 def _siblings(aws: Aws, name: str, region: str) -> Iterator[Mapping[str, Any]]:
