@@ -8,8 +8,9 @@ from typing import Any, Iterator
 from nightspot.backends.aws.asked import Asked, Place
 from nightspot.backends.aws.bundle import why_not
 from nightspot.backends.aws.lifecycle import encryption, lifecycle
-from nightspot.backends.aws.look import Case, fine, region_of, unchecked
+from nightspot.backends.aws.look import Case, fine, on_this_machine, region_of, unchecked
 from nightspot.backends.aws.trouble import DENIED, ERRORS, code_of, is_missing, reason
+from nightspot.jobfile.tomltext import show
 from nightspot.night.ports import Finding
 
 # S3 calls its oldest region by no name at all, and Ireland by an old one.
@@ -113,10 +114,21 @@ def channels(case: Case) -> Iterator[Finding]:
             elif channel.whole_key:
                 yield _object(client, channel.place, f"the manifest of {what}")
             else:
-                yield _prefix(client, channel.place, what)
+                yield _prefix(client, channel.place, what, _remedy(client, channel.name))
 
 
-def _prefix(client: Any, place: Place, what: str) -> Finding:
+def _remedy(client: Any, channel: str) -> str:
+    """What to do for a channel without data."""
+    if not on_this_machine(client):
+        return "Put the data there, or correct InputDataConfig."
+    table = show({channel: f"data/{channel}"})
+    return (
+        f"This is an emulator, which has only what it is given. A little is enough: name a folder of this machine under "
+        f"[emulator] in the job file, data = {table}, for `nightspot run --emulate`; or copy it to that address."
+    )
+
+
+def _prefix(client: Any, place: Place, what: str, remedy: str) -> Finding:
     try:
         listed = client.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1)
     except ERRORS as error:
@@ -126,9 +138,7 @@ def _prefix(client: Any, place: Place, what: str) -> Finding:
             )
         return unchecked(f"{what}: {place} cannot be looked at: {reason(error)}")
     if not listed.get("Contents"):
-        return Finding(
-            f"{what}: nothing is under {place}", "Put the data there, or correct InputDataConfig.", fatal=True
-        )
+        return Finding(f"{what}: nothing is under {place}", remedy, fatal=True)
     return fine(f"{what}: there is data under {place}")
 
 
