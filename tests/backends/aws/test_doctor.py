@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import pytest
 
 from nightspot.backends.aws.doctor import findings
+from nightspot.backends.aws.instancetypes import instance_types
 from nightspot.backends.aws.look import Case, fine
 from nightspot.backends.aws.settingscheck import checkpoint_path, clock, limits, prices
 from nightspot.model.capacity import Market
@@ -129,6 +130,20 @@ def test_checkpoints_in_the_model_s_folder_are_fatal(far: Answers, path: str) ->
 def test_checkpoints_beside_the_model_are_fine(far: Answers, config: dict[str, str]) -> None:
     beside = pool(template=request(CheckpointConfig=config))
     assert [one.kind for one in found(far, checkpoint_path, beside)] == [Kind.FINE]
+
+
+def test_a_misspelt_instance_type_is_warned_of_with_the_nearest_and_a_new_one_is_not_fatal(far: Answers) -> None:
+    misspelt = changed(pool(), instance_type="ml.g5.xlarg")
+    new = changed(pool(Market.ON_DEMAND), instance_type="ml.zz99.metal-96xl")
+    several = pool(instance_types=["ml.g5.xlarge", "ml.p4d.24xlarg"])
+    near, strange, one_of = found(far, instance_types, misspelt, new, several)
+    assert {one.kind for one in (near, strange, one_of)} == {Kind.WRONG}
+    assert not any(one.fatal for one in (near, strange, one_of))
+    assert near.remedy.startswith("Did you mean ml.g5.xlarge? ")
+    assert strange.remedy.startswith("AWS refuses"), "nothing is near"
+    assert "asks for ml.p4d.24xlarg," in one_of.what
+    assert found(far, instance_types)[0].kind is Kind.FINE
+    assert far.calls == [], "known without a network"
 
 
 def test_limits_that_are_shorter_than_the_work_are_warned_of(far: Answers) -> None:

@@ -17,6 +17,7 @@ from nightspot.backends.aws.bucketcheck import buckets, channels, source
 from nightspot.backends.aws.clients import Clients, OneAtATime
 from nightspot.backends.aws.identity import credentials, region, role
 from nightspot.backends.aws.images import images
+from nightspot.backends.aws.instancetypes import instance_types
 from nightspot.backends.aws.look import Case, Look, unchecked
 from nightspot.backends.aws.neighbours import neighbours
 from nightspot.backends.aws.quotas import quotas
@@ -28,6 +29,7 @@ from nightspot.night.ports import Finding
 BUDGET_S = 60.0
 LOOKS: tuple[tuple[str, Look], ...] = (
     ("the quotas", quotas),
+    ("the instance types", instance_types),
     ("the credentials", credentials),
     ("the region", region),
     ("the role", role),
