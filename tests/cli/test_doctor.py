@@ -37,6 +37,25 @@ def test_a_good_local_night_says_what_is_fine_makes_nothing_and_ends_with_0(cli:
     assert not cli.home.exists()
 
 
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("there is no connection, or no answer in time", "Most could not be checked: there is no connection."),
+        ("these credentials may not call GetRole", "Most could not be checked."),
+    ],
+)
+def test_a_night_of_which_little_could_be_seen_is_not_called_good(
+    cli: Cli, tmp_path: Path, play_in: PlayIn, why: str, said: str
+) -> None:
+    unseen = [Finding(f"{what} cannot be seen: {why}", kind=Kind.UNCHECKED) for what in ("role", "bucket", "image")]
+    play_in(FakeWorlds(findings=[*unseen, Finding("the clock is set", kind=Kind.FINE)]))
+    assert cli("doctor", simulated_job(tmp_path)) == 0
+    last = " ".join(cli.out[cli.out.index("Most") :].split())
+    assert last.startswith(said)
+    assert "Nothing keeps the night" not in cli.out
+    assert "0 warnings, 3 not checked" in last
+
+
 def test_what_keeps_a_local_night_from_being_run_is_fatal_and_ends_with_8(cli: Cli, tmp_path: Path) -> None:
     job = local_job(tmp_path, 6, **{"{python} train.py": "no-such-program"})
     assert cli("doctor", job) == 8
