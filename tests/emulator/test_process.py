@@ -13,8 +13,8 @@ from typing import Any, Callable
 import pytest
 
 from nightspot.emulator.clients import client, without_aws
-from nightspot.emulator.errors import EmulatorError
-from nightspot.emulator.launch import Launched
+from nightspot.emulator.errors import EmulatorError, EmulatorOptionError
+from nightspot.emulator.launch import Launched, launch
 from nightspot.errors import ExitCode
 from nightspot.process.identity import identify
 from nightspot.process.tree import pids
@@ -239,6 +239,23 @@ def test_a_users_mistake_is_one_line(tmp_path: Path, words: tuple[str, ...], sai
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--bogus",), "No such option: --bogus"),
+        (("--sync-every", "0s"), "--sync-every 0s: expected a duration above 0, such as 60s"),
+        (("--port", "many"), "Invalid value for '--port': "),
+    ],
+)
+def test_a_mistake_in_what_a_program_launches_it_with_is_said_without_usage_and_frame(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(EmulatorOptionError) as caught:
+        launch(tmp_path / "s", options)
+    assert str(caught.value).startswith(said)
+    assert not {"\n", "│", "─"} & set(str(caught.value))
 
 
 def test_without_bubblewrap_it_says_so_in_one_line(tmp_path: Path) -> None:

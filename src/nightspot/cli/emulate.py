@@ -93,7 +93,7 @@ def _with_spans(
         options.duration("--upload-delay", upload),
     )
     idle_s = 0.0 if idle_exit is None else options.duration("--idle-exit", idle_exit)
-    sync_s = options.duration("--sync-every", sync_every)
+    sync_s = options.interval("--sync-every", sync_every)
     return replace(given, delays=delays, sync_s=sync_s, idle_exit_real_s=idle_s)
 
 

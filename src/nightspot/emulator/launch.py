@@ -6,6 +6,7 @@ For `nightspot run --emulate` and for tests. The options are those of `nightspot
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Sequence
 
 from nightspot.emulator.clients import REGION, environment, without_aws
-from nightspot.emulator.errors import EmulatorError
+from nightspot.emulator.errors import EmulatorError, EmulatorOptionError
+from nightspot.errors import ExitCode
 from nightspot.process.linux import dies_with_parent
 
 READY = "ready "
@@ -62,7 +64,8 @@ def launch(
     """Start `nightspot emulate sagemaker --state STATE OPTIONS` and wait until it is ready.
 
     `owned`: it is killed when the calling thread ends, however that happens. Without it, it leaves us, and lives until it is stopped
-    (`--idle-exit` is for that). EmulatorError, with its own words, where it does not get ready.
+    (`--idle-exit` is for that). EmulatorError, with its own words, where it does not get ready; EmulatorOptionError where its options make
+    no sense.
     """
     state = state.absolute()
     state.mkdir(parents=True, exist_ok=True)
@@ -93,6 +96,14 @@ def _ready(process: subprocess.Popen[bytes], log: Path, offset: int, budget_real
                 return line[len(READY) :].strip()
         if ended or time.monotonic() >= until_s:
             process.kill()
-            process.wait()
+            if process.wait() == ExitCode.USAGE:
+                raise EmulatorOptionError(_of_options(said))
             raise EmulatorError(f"the emulator did not get ready: {said.strip()[-500:] or 'it said nothing'}")
         time.sleep(LOOK_EVERY_REAL_S)
+
+
+def _of_options(said: str) -> str:
+    """What is wrong with them, in one line: without the usage, and the frame that a command line puts around it."""
+    lines = [line.strip("│| ") for line in said.splitlines() if line.startswith(("│", "|", "Error: ", "nightspot: "))]
+    text = " ".join(line for line in lines if line) or said
+    return re.sub(r"^(Error|nightspot): ", "", " ".join(text.split()))[:500]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Callable, Iterable, TypeVar
+from typing import Iterable
 
 from nightspot.emulator.errors import EmulatorOptionError
 from nightspot.emulator.settings import Faults, Weather
@@ -17,7 +17,6 @@ SPECS = "always, never, generator:SEED, or the path of a trace"
 INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 RATES = ("throttle", "internal", "lost", "slow", "internal-error")
 FAULTS = "throttle=RATE, internal=RATE, lost=RATE, slow=RATE, internal-error=RATE, no-signal, no-sync=N, seed=N"
-Value = TypeVar("Value")
 Pool = tuple[str, Market]
 
 
@@ -57,12 +56,31 @@ def pool(option: str, text: str, name: str) -> Pool:
         raise EmulatorOptionError(
             f"{option} {text}: expected an instance type such as ml.g5.xlarge, with :spot or :on-demand"
         )
+    _refuse_unknown(option, text, instance_type)
     return instance_type, Market(market or "spot")
+
+
+def _refuse_unknown(option: str, text: str, instance_type: str) -> None:
+    """A type that boto3 does not know can be asked of no emulator: its requests are held against the same model."""
+    try:
+        from nightspot.backends.aws.instancetypes import did_you_mean, known_types
+    except ImportError:
+        return  # without boto3 there will be no emulator, which is said in a moment
+    if instance_type not in known_types():
+        hint = did_you_mean(instance_type).strip()
+        said = f"{option} {text}: this boto3 knows no training instance type {instance_type}"
+        raise EmulatorOptionError(f"{said}. {hint}" if hint else said)
 
 
 def quotas(texts: Iterable[str]) -> dict[Pool, int]:
     """`TYPE:MARKET=N`."""
-    return dict(_pairs("--quota", "TYPE:spot=N or TYPE:on-demand=N", texts, _whole))
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not value or ":" not in name:
+            raise EmulatorOptionError(f"--quota {text}: expected TYPE:spot=N or TYPE:on-demand=N")
+        found[pool("--quota", text, name)] = _whole("--quota", text, value)
+    return found
 
 
 def factors(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
@@ -78,16 +96,6 @@ def factors(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
     return everywhere, single
 
 
-def _pairs(
-    option: str, form: str, texts: Iterable[str], read: Callable[[str, str, str], Value]
-) -> Iterable[tuple[Pool, Value]]:
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise EmulatorOptionError(f"{option} {text}: expected {form}")
-        yield pool(option, text, name), read(option, text, value)
-
-
 def faults(text: str) -> Faults:
     """A comma list. What stands twice counts as it stands last."""
     found: dict[str, float | int | bool] = {}
@@ -100,8 +108,26 @@ def faults(text: str) -> Faults:
         elif word == "no-signal":
             found[word] = True
         else:
-            raise EmulatorOptionError(f"--faults {word}: there is no such fault. Known are: {FAULTS}")
+            raise EmulatorOptionError(f"--faults {word}: {_no_fault(name)}")
     return Faults(**{name.replace("-", "_"): value for name, value in found.items()})  # type: ignore[arg-type]
+
+
+def _no_fault(name: str) -> str:
+    if name in RATES:
+        return f"it needs a rate, a number from 0 to 1: {name}=0.05"
+    if name in ("no-sync", "seed"):
+        return f"it needs a whole number from 0: {name}=3"
+    if name == "no-signal":
+        return "it takes no value"
+    return f"there is no such fault. Known are: {FAULTS}"
+
+
+def interval(option: str, text: str) -> float:
+    """Seconds, and more than none."""
+    found_s = duration(option, text)
+    if found_s <= 0:
+        raise EmulatorOptionError(f"{option} {text}: expected a duration above 0, such as 60s")
+    return found_s
 
 
 def duration(option: str, text: str) -> float:
@@ -114,7 +140,7 @@ def duration(option: str, text: str) -> float:
 
 def _whole(option: str, text: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise EmulatorOptionError(f"{option} {text}: expected a whole number, not {value!r}")
+        raise EmulatorOptionError(f"{option} {text}: expected a whole number from 0, not {value!r}")
     return int(value)
 
 
