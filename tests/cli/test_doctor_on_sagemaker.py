@@ -76,6 +76,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     s3.put_object(Bucket=BUCKET, Key="code/sourcedir.tar.gz", Body=b"tar")
     yield running.endpoint_url
     assert running.stop() == 0
+    assert running.log.read_text() == f"ready {running.endpoint_url}\n", (
+        "what the doctor asks in vain is no trouble of the emulator's"
+    )
 
 
 @pytest.fixture
