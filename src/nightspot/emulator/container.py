@@ -77,7 +77,8 @@ def _masks() -> list[str]:
     words: list[str] = []
     for path in [*(Path.home() / name for name in SECRET), *named]:
         real = path.resolve()
-        if real.exists() and not _is_temporary(real):
+        shown = not _is_temporary(real) or any(Path(path) in real.parents for path in _needed())
+        if real.exists() and shown:
             words += ["--tmpfs", str(real)] if real.is_dir() else ["--ro-bind", os.devnull, str(real)]
     return words
 

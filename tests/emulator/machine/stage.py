@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+from nightspot.emulator.container import _needed
 from nightspot.emulator.machine import Machine, MachineSpec, SyncSettings
 from nightspot.emulator.transfer import Clients, clients
 
@@ -136,3 +137,8 @@ class Stage:
     def leave(self) -> None:
         for machine in self.machines:
             machine.discard()
+
+
+def ours_in_tmp() -> set[str]:
+    """What of this Python, and of this checkout, lies in /tmp: a container must see it there."""
+    return {Path(path).relative_to("/tmp").parts[0] for path in _needed() if Path("/tmp") in Path(path).parents}
