@@ -1,4 +1,4 @@
-"""Tests begin with the signals of a terminal, whatever started them: what a shell starts in the background ignores Ctrl-C, and hands that on."""
+"""Tests begin with a terminal's signals, whatever started them: a background job of a shell ignores Ctrl-C, and hands that on."""
 
 from __future__ import annotations
 
