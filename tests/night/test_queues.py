@@ -16,7 +16,7 @@ from nightspot.backends.queueing import QueueingBackend
 from nightspot.backends.simulated import Overheads, SimulatedBackends, SimulatedClock
 from nightspot.market.trace import ALWAYS, NEVER
 from nightspot.model.attempt import AttemptOutcome, Phase, Role, RunOutcome
-from nightspot.model.capacity import Bounds
+from nightspot.model.capacity import Bounds, Pool
 from nightspot.model.events import (
     DecisionChanged,
     Limit,
@@ -38,6 +38,7 @@ from tests.night.test_nights import POLICIES, Hostile
 from tests.night.worlds import HOUR, World, guarded, on_demand, spot, trace
 
 MINUTE = 60.0
+ONE_TYPE = (spot(), on_demand())
 TWO_TYPES = (spot("first", 0.3), spot("second", 0.4), on_demand())
 
 
@@ -208,9 +209,11 @@ class Slow(QueueingBackend):
         return QueueingBackend.launch(self, spec, now_utc)
 
 
-def polled(backend: Slow, reaction_s: float, policy: Policy, stop_s: float = 120.0) -> RunState:
+def polled(
+    backend: Slow, reaction_s: float, policy: Policy, stop_s: float = 120.0, pools: tuple[Pool, ...] = ONE_TYPE
+) -> RunState:
     """A night in queues, looked at every five seconds as at night: eight hours for four of work."""
-    job = World({}, queues=True, save_every_s=300.0).job()
+    job = World({}, pools=pools, queues=True, save_every_s=300.0).job()
     backend.clock = clock = SimulatedClock(backend, 0.0)
     bounds = {p.id: Bounds(180.0, stop_s + reaction_s, 900.0) for p in job.pools}
     opened = RunOpened(0.0, "night-1", "n", job, 0.0, 8 * HOUR, 0.0, bounds)
@@ -264,3 +267,13 @@ def test_what_was_launched_after_all_is_stopped_before_the_run_is_closed() -> No
             backend.poll(handle, 0, clock.utc)
     assert list(backend.live("night-1")) == []
     assert night.state.outcome is RunOutcome.CANCELLED
+
+
+def test_a_queue_that_nobody_has_seen_is_not_joined_in_place_of_on_demand_that_may_be_asked_in_a_moment() -> None:
+    names = [pool.id for pool in TWO_TYPES]
+    backend = Slow({"first": NEVER, "second": NEVER}, {name: Overheads(180.0, 60.0, 300.0) for name in names})
+    backend.refuses_s = 50.0
+    state = polled(backend, 15.0, Greedy(), stop_s=300.0, pools=TWO_TYPES)
+    assert (state.outcome, state.late) == (RunOutcome.COMPLETED, False)
+    asked = [a.pool_id for a in state.attempts]
+    assert asked[asked.index("on-demand") :] == ["on-demand", "on-demand"]
