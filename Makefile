@@ -13,9 +13,10 @@ $(READY): pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-# The tests talk to an AWS of this machine: the real SDKs, which nobody needs for the demo.
-$(TESTS_READY): $(READY) requirements-aws.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-aws.txt
+# The tests talk to an AWS of this machine, and train with real frameworks: what nobody needs for the demo.
+$(TESTS_READY): $(READY) requirements-aws.txt requirements-frameworks.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-aws.txt \
+		-r requirements-frameworks.txt
 	touch $(TESTS_READY)
 
 setup: $(TESTS_READY)
