@@ -83,7 +83,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The script read or wrote a file, or made a loader, or loaded a state: `what` is 'load', 'save', 'loader', 'load_state_dict', 'seed', ...
+    """The script read or wrote a file, made a loader, or loaded a state: `what` is 'load', 'save', 'loader', 'load_state_dict', ...
 
     at_index: steps done in this Life until then; path: where there is one; where: file:line of the user's code.
     """
@@ -112,7 +112,7 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """A checkpoint (file or folder) that was whole when a Life began or ended. digest: of its bytes; at_index: steps of the Life that wrote it."""
+    """A whole checkpoint, a file or a folder. digest: of its bytes; at_index: steps done by the Life that wrote it."""
 
     name: str
     digest: str
@@ -139,7 +139,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """The finished model. digest: over sorted tensor names, dtypes, shapes and bytes; of the whole file where it holds no tensors we can read.
+    """The finished model. digest: over sorted tensor names, dtypes, shapes and bytes; of the whole file where no tensors can be read.
 
     tensors: digest of each by name, in sorted order; empty where unreadable.
     """
