@@ -107,15 +107,24 @@ def read(checkpoint: Path) -> Manifest:
     """
     try:
         raw = _read_whole(checkpoint / MANIFEST)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{checkpoint.name}: it has no manifest") from error
+    return parse(raw, checkpoint.name)
+
+
+def parse(raw: bytes, name: str) -> Manifest:
+    """The content of a MANIFEST.json of that name, wherever it was read.
+
+    Raises DamagedError; ConfigError if a newer version wrote it.
+    """
+    try:
         body = json.loads(raw)
         _check_itself(raw, body)
         manifest = _parse(body)
-    except FileNotFoundError as error:
-        raise DamagedError(f"{checkpoint.name}: it has no manifest") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{checkpoint.name}: its manifest is damaged: {error}") from error
-    if manifest.name != checkpoint.name:
-        raise DamagedError(f"{checkpoint.name}: its manifest belongs to {manifest.name}")
+        raise DamagedError(f"{name}: its manifest is damaged: {error}") from error
+    if manifest.name != name:
+        raise DamagedError(f"{name}: its manifest belongs to {manifest.name}")
     return manifest
 
 
