@@ -30,8 +30,8 @@ FLOORS: dict[str, int] = {
 PURE = ("model", "market", "policy")
 # These run in the training image, beside the floors: on Python 3.10 and the standard library.
 TRAINING_SIDE = ("checkpoint", "inside", "probe")
-# What the floors may know of them: the format, and the bucket that holds it.
-OPEN = ("checkpoint.manifest", "checkpoint.bucket", "checkpoint.errors")
+# What the floors may know of them: the format, the bucket that holds it, and how durations and intervals are written.
+OPEN = ("checkpoint.manifest", "checkpoint.bucket", "checkpoint.errors", "checkpoint.durations", "checkpoint.interval")
 WORLDLY = {"time", "os", "socket", "subprocess", "sqlite3", "threading", "asyncio", "pathlib", "requests", "boto3"}
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
