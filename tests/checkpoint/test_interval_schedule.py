@@ -1,7 +1,6 @@
 """A schedule measures what saves cost, says when one is due, and explains itself."""
 
 import math
-import re
 from dataclasses import dataclass
 
 import pytest
@@ -226,4 +225,4 @@ def test_under_compressed_time_the_longest_interval_is_compressed_as_well() -> N
 
 def test_measured_times_are_short() -> None:
     assert [short(0.0421), short(3.42), short(130.4), short(HOUR_S * 3)] == ["0.042 s", "3.4 s", "2min10s", "3h"]
-    assert all(re.fullmatch(r"[0-9.a-z ]+", short(seconds)) for seconds in (0.0, 1e-9, 9.999, 1e7))
+    assert [short(0.0), short(0.0004), short(9.96), short(1e7)] == ["0 s", "0.0004 s", "10 s", "115d17h47min"]

@@ -46,7 +46,7 @@ class Schedule:
         self.cost.snapshot(now_s, stall_s)
         self._count_from(now_s)
 
-    def saved(self, now_s: float, save_s: float) -> None:  # noqa: ARG002 - all that happens here has its time
+    def saved(self, now_s: float, save_s: float, made: object = None) -> None:  # noqa: ARG002 - what every listener hears
         """The save in flight is durable, `save_s` after it began."""
         self.cost.saved(save_s)
 
