@@ -7,7 +7,8 @@ CheckpointError
 ├── ConfigError        starting again will not help: a `Session` turns it into exit code 78
 ├── LoadError          the bytes are right, and still the state could not be loaded
 ├── SaveError          several saves in a row failed, or the last one before the end
-└── FolderInUseError   another process trains into this folder
+├── FolderInUseError   another process trains into this folder
+└── RankLostError      another rank of this training no longer answers
 """
 
 from __future__ import annotations
@@ -46,3 +47,7 @@ class SaveError(CheckpointError):
 
 class FolderInUseError(CheckpointError):
     """A living process holds the checkpoint folder."""
+
+
+class RankLostError(CheckpointError):
+    """Another rank of this training died, or did not answer within the time limit."""
