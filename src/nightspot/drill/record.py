@@ -58,9 +58,9 @@ class Cause(str, Enum):
 class Step:
     """One optimizer step as the probe saw it. `index` counts from 0 in its Life. None: could not be seen.
 
-    loss: what `backward` was called on, repr of the float; batch: digest of what the loader handed out since the step before;
-    lrs: learning rates of all groups; before / after: digests of all parameters; optimizer / random: digests of their states
-    *before* the step.
+    loss: what `backward` was called on, repr of the float; batch: digests, parted by commas, of what loaders handed out since the step
+    before (at most the last 16); lrs: learning rates of all groups; before / after: digests of the optimizer's parameters; optimizer /
+    random: digests of the states *before* the step, the latter by stream ('python=... numpy=... torch=...').
     """
 
     index: int
@@ -83,8 +83,13 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The script read or wrote a file, made a loader, or loaded a state: `what` is 'load', 'save', 'loader', 'load_state_dict', ...
+    """The script did something to a file or a state; one that began before a kill may have no end.
 
+    what: 'load' (torch.load is done, or failed: see detail), 'save' and 'saved' (torch.save begins, is done), 'read', 'write', 'rename' (in
+    a watched folder; path: the new name, detail: the old), 'load_state_dict' (detail 'module: Net', 'optimizer: Adam', 'scheduler: ...',
+    'loader: ...'), 'loader' (made; 'DataLoader: shuffle=True workers=0 generator=False'), 'scheduler' (made; its class), 'seed'
+    ('torch: 0', 'random: 0', 'numpy: 0'), 'random' (a state was set: 'torch', 'python', 'numpy'), 'flags' (once, before the
+    first step: 'deterministic=False threads=1 cuda=False benchmark=False cublas=- hashseed=-').
     at_index: steps done in this Life until then; path: where there is one; where: file:line of the user's code.
     """
 
@@ -99,7 +104,8 @@ class Touch:
 class Blow:
     """What was done to a Life, and to its files afterwards. at_step: steps done over the whole Training, as far as known.
 
-    damaged: the file whose bytes were changed after the kill; torn: a save was under way.
+    damaged: the file whose bytes were changed after the kill; torn: a save was under way; left: names of the whole checkpoints that
+    the next Life finds, None where nobody looked.
     """
 
     how: str  # 'notice' or 'kill'
@@ -108,6 +114,7 @@ class Blow:
     torn: bool = False
     damaged: Optional[str] = None
     detail: str = ""
+    left: Optional[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True, slots=True)
