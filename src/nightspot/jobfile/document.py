@@ -6,6 +6,7 @@ from typing import Optional
 
 from pydantic import Field, model_validator
 
+from nightspot.jobfile.drilltable import DrillTable
 from nightspot.jobfile.emulatortable import EmulatorTable
 from nightspot.jobfile.fields import Command, Environment, Name, Text, nearest, wrong
 from nightspot.jobfile.kinds import check_kinds, check_local_time
@@ -67,6 +68,9 @@ class Document(Table):
     )
     emulator: Optional[EmulatorTable] = Field(
         default=None, description="For `nightspot run --emulate`.", examples=[{"source": "."}]
+    )
+    drill: DrillTable = Field(
+        default_factory=DrillTable, description="For `nightspot drill`.", examples=[{"args": "--epochs 3"}]
     )
     checkpoint: CheckpointTable = Field(
         default_factory=CheckpointTable, description="Checkpoints.", examples=[{"interval": "15min"}]

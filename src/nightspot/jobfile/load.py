@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from nightspot.errors import JobFileError
 from nightspot.jobfile import placeholders
 from nightspot.jobfile.document import Document
+from nightspot.jobfile.drilltable import DrillTable
 from nightspot.jobfile.overrides import apply_overrides
 from nightspot.jobfile.places import absolute
 from nightspot.jobfile.pools import check_traces
@@ -97,11 +98,24 @@ def templates(document: Document) -> Iterator[tuple[str, str, Iterable[str]]]:
         yield "checkpoint.directory", document.checkpoint.directory, of_paths
     if document.sagemaker is not None:
         yield from [(key, text, placeholders.IN_REQUESTS) for key, text in texts_of(document.sagemaker)]
+    yield from _of_drill(document.drill)
     artifact = document.artifact_table
     if artifact is not None:
         in_archive = document.sagemaker is not None
         yield artifact_field(document), artifact.path, placeholders.IN_REQUESTS if in_archive else of_paths
         yield "artifact.publish", artifact.publish or "", everything
+
+
+def _of_drill(table: DrillTable) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """Those of `[drill]`, whose runs have a folder of their own like any other."""
+    everything, of_paths = tuple(placeholders.MEANINGS), placeholders.PATH_NAMES
+    for key, words in (("command", table.command), ("args", table.args)):
+        yield from [(f"drill.{key}", word, everything) for word in words or ()]
+    yield from [(f"drill.environment.{key}", value, everything) for key, value in table.environment.items()]
+    for key, path in (("losses", table.losses), ("artifact", table.artifact), ("checkpoints", table.checkpoints)):
+        yield f"drill.{key}", path or "", of_paths
+    for key, paths in (("paths", table.paths), ("survives", table.survives)):
+        yield from [(f"drill.{key}[{number}]", path, of_paths) for number, path in enumerate(paths or ())]
 
 
 def artifact_field(document: Document) -> str:

@@ -10,7 +10,7 @@ from nightspot.jobfile.tomltext import show
 
 Schema = Mapping[str, Any]
 # Shown by their own section, not as a row of the top level.
-SECTIONS = ("work", "deadline", "pools", "sagemaker", "emulator", "checkpoint", "limits", "hooks", "training")
+SECTIONS = ("work", "deadline", "pools", "sagemaker", "emulator", "drill", "checkpoint", "limits", "hooks", "training")
 SPECIAL = {"command": "text or list of texts", "start": "time", "at": "time"}
 
 
