@@ -189,7 +189,7 @@ def test_the_explanation_has_interval_cost_hazard_and_what_is_at_stake() -> None
     training.run(300)
     (said,) = training.said
     assert said == (
-        "auto interval: 1min33s: a save costs 0.4 s of training and is durable after 3 s; "
+        "auto interval: 1min33s: a save costs 0.4s of training and is durable after 3s; "
         "an interruption comes every 3h, as the controller knows this pool; at worst 1min36s of work are lost"
     )
 
@@ -224,5 +224,11 @@ def test_under_compressed_time_the_longest_interval_is_compressed_as_well() -> N
 
 
 def test_measured_times_are_short() -> None:
-    assert [short(0.0421), short(3.42), short(130.4), short(HOUR_S * 3)] == ["0.042 s", "3.4 s", "2min10s", "3h"]
-    assert [short(0.0), short(0.0004), short(9.96), short(1e7)] == ["0 s", "0.0004 s", "10 s", "115d17h47min"]
+    assert [short(0.0421), short(3.42), short(130.4), short(HOUR_S * 3)] == ["0.042s", "3.4s", "2min10s", "3h"]
+    assert [short(0.0), short(0.0004), short(9.96), short(1e-9), short(1e7)] == [
+        "0s",
+        "0.0004s",
+        "10s",
+        "0s",
+        "115d17h47min",
+    ]

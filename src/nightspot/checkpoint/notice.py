@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import signal
 import threading
 import time
@@ -10,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from nightspot.checkpoint.grace import Grace
+
 POLL_INTERVAL_S = 0.1  # at most ten looks a second: the path may lie on a slow disk
 
 
@@ -17,7 +21,7 @@ class Notice:
     """Whether this process was told that it is about to end. The signal handler only sets a flag."""
 
     def __init__(self, path: Path | None) -> None:
-        self._watched = Watched(path)
+        self._path, self._watched = path, Watched(path)
         self._given = False
         self._previous: Any = None
         self._installed = False
@@ -40,6 +44,19 @@ class Notice:
         if not self._given and self._watched.stamp() is not None:
             self._given = True
         return self._given
+
+    def grace(self, now_utc: Callable[[], float] = time.time) -> Grace:
+        """How long until the kill, as the notice file says it. A signal alone says nothing of it, nor does a file that makes no sense."""
+        if self._path is None:
+            return Grace(None)
+        try:
+            written_utc, said = self._path.stat().st_mtime, json.loads(self._path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return Grace(None)
+        kill_in_s = said.get("kill_in_s") if isinstance(said, dict) else None
+        if isinstance(kill_in_s, bool) or not isinstance(kill_in_s, (int, float)) or not 0 <= kill_in_s < math.inf:
+            return Grace(None)
+        return Grace(float(kill_in_s), max(0.0, now_utc() - written_utc))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._given = True

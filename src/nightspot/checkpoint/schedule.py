@@ -102,5 +102,5 @@ class Schedule:
 
 
 def short(seconds: float) -> str:
-    """A measured time for people: "0.042 s", "3.4 s", "2min10s", "3h"."""
-    return f"{seconds:.2g} s" if seconds < 10 else about(seconds)
+    """A measured time for people: "0.042s", "3.4s", "2min10s", "3h"."""
+    return f"{round(seconds, 4):.2g}s" if seconds < 10 else about(seconds)
