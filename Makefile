@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS_READY := $(VENV)/.tests-ready
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint bench clean
 
 $(READY): pyproject.toml requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,12 @@ lint: $(TESTS_READY)
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# What checkpoints cost, beside what others' cost: some minutes, and some gigabytes of disk for a while. BENCH="--size 2 --rounds 7"
+bench: $(TESTS_READY)
+	$(BIN)/python benchmarks/saves.py $(BENCH)
+	$(BIN)/python benchmarks/restores.py $(BENCH)
+	$(BIN)/python benchmarks/overhead.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
