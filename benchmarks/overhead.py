@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py [--size 1.5] [--rounds 5] [--seconds 60]
 
-What one save loses is measured as in saves.py; the share is that over the interval ("auto": what it takes an hour after the start, without any
-history of interruptions). Then it is tried: training runs for `--seconds` with a save every 10 s, and with none, in turn, and steps
-are counted. Speeds are for reading; nothing asserts them.
+What one save loses is measured as in saves.py; the share is that over the interval ("auto": what it takes an hour after the start, where
+nobody knows how often interruptions come). Then it is tried: training runs for `--seconds` with a save every 10 s, and with none, in
+turn, and steps are counted. Speeds are for reading; nothing asserts them.
 """
 
 from __future__ import annotations
