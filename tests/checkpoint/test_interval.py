@@ -60,7 +60,9 @@ def test_what_is_no_interval_is_refused_in_a_sentence_that_shows_the_right_ones(
     assert '"500 steps"' in str(refused.value)
 
 
-@pytest.mark.parametrize("rule", [AUTO, Rule(Kind.TIME, 90.5), Rule(Kind.STEPS, 500), Rule(Kind.UNITS, 0.25)])
+@pytest.mark.parametrize(
+    "rule", [AUTO, Rule(Kind.TIME, 90.5), Rule(Kind.STEPS, 500), Rule(Kind.UNITS, 0.25), Rule(Kind.UNITS, 1)]
+)
 def test_a_rule_travels_as_text(rule: Rule) -> None:
     assert parse(rule.text) == rule
 

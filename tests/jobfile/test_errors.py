@@ -138,6 +138,13 @@ pools.0.capacity={trace="."}        | pools[0].capacity.trace | this is not a fi
 pools.0.capacity={trace="~nobody-here/x"} | pools[0].capacity.trace | there is no such home folder
 checkpoint.interval=15              | checkpoint.interval | a bare number has no unit
 checkpoint.interval=0s              | checkpoint.interval | must be longer than nothing
+checkpoint.interval=0 steps         | checkpoint.interval | steps are counted whole, from 1. Write "auto", or it like
+checkpoint.interval=1.5 steps       | checkpoint.interval | steps are counted whole
+checkpoint.interval=0 epochs        | checkpoint.interval | must be more than nothing
+checkpoint.interval=0 jobs          | checkpoint.interval | must be more than nothing
+checkpoint.interval=often           | checkpoint.interval | expected how often to save. Write "auto", or it like "15min"
+checkpoint.interval=                | checkpoint.interval | expected a duration, but it is empty
+checkpoint.interval=2 fortnights    | checkpoint.interval | 'fortnights' is neither a unit of time nor what [work] counts
 checkpoint.pattern=ckpt.pt          | checkpoint.pattern | expected a file name with a * in it
 checkpoint.pattern=a/*.pt           | checkpoint.pattern | expected a file name
 checkpoint.directory=ckpts          | checkpoint.directory | each run needs a folder of its own. Put {run_id} into it.

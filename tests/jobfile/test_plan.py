@@ -16,7 +16,7 @@ from nightspot.jobfile.pools import pool_ids
 from nightspot.jobfile.pooltable import PoolTable
 from nightspot.model.capacity import Bounds, Market
 from nightspot.model.events import RunOpened
-from nightspot.model.job import Hooks, Limits, OnLimit, PolicyChoice, Work
+from nightspot.model.job import Checkpointing, Hooks, Limits, OnLimit, PolicyChoice, Work
 from nightspot.night.codec import decode, encode
 from tests.jobfile.files import EVENING_UTC, JOB, job_in, utc, written
 
@@ -136,6 +136,37 @@ def test_every_setting_reaches_the_job(tmp_path: Path) -> None:
         "notice_s": 120.0,
         "grace_s": 20.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "unit", "interval", "interval_s"),
+    [
+        ("auto", "epoch", "auto", 900.0),
+        ("1h30m", "epoch", "", 5400.0),
+        ("500 steps", "epoch", "500 steps", 900.0),
+        ("500 steps", "step", "500 steps", 500 * 720.0),
+        ("2 epochs", "epoch", "2 units", 1440.0),
+        ("1 shard", "shard", "1 unit", 720.0),
+        ("0.5 units", "shard", "0.5 units", 360.0),
+    ],
+)
+def test_an_interval_reaches_the_job_as_it_is_asked_for_and_as_a_time_to_plan_with(
+    tmp_path: Path, said: str, unit: str, interval: str, interval_s: float
+) -> None:
+    work = f"work={{units=2,unit='{unit}',each='12min'}}"
+    checkpoint = planned(job_in(tmp_path, work, f"checkpoint.interval={said}")).job.checkpoint
+    assert (checkpoint.interval, checkpoint.interval_s) == (interval, interval_s)
+
+
+def test_without_a_word_it_is_auto(tmp_path: Path) -> None:
+    assert planned(job_in(tmp_path)).job.checkpoint == Checkpointing(
+        directory=planned(job_in(tmp_path)).job.checkpoint.directory, interval="auto"
+    )
+
+
+def test_an_epoch_is_no_interval_where_the_job_counts_something_else(tmp_path: Path) -> None:
+    with pytest.raises(JobFileError, match=r"'epochs' is neither .* which is 'shard'. Write it like .*2 shard"):
+        job_in(tmp_path, "work={units=2,unit='shard',each='12min'}", "checkpoint.interval=2 epochs")
 
 
 def test_a_planned_night_survives_the_journal(tmp_path: Path) -> None:

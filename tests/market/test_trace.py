@@ -88,6 +88,21 @@ def test_always_and_never_never_flip() -> None:
     assert ALWAYS.next_flip(1e9) == NEVER.next_flip(1e9) == math.inf
 
 
+@pytest.mark.parametrize(
+    ("data", "mean_up_s"),
+    [([1, 1, 0, 1, 0, 0], 90.0), ([0, 1, 1, 1], 180.0), ([1, 0, 1], 120.0), ([1, 1], math.inf), ([0], None)],
+)
+def test_how_long_capacity_lasts_is_a_mean_over_its_runs_and_the_last_goes_on_in_the_first(
+    data: list[int], mean_up_s: float | None
+) -> None:
+    assert Trace.from_ticks(data, 60.0).mean_up_s == mean_up_s
+
+
+def test_what_was_not_recorded_says_nothing_of_how_long_capacity_lasts() -> None:
+    assert ALWAYS.mean_up_s is None
+    assert Trace.from_flips([10.0, 20.0], first_up=True).mean_up_s is None
+
+
 def test_spans_cover_the_time_asked_for_without_gaps() -> None:
     trace = Trace.from_ticks([1, 0, 0], 10.0)
     assert list(trace.spans(5.0, 42.0)) == [

@@ -25,7 +25,16 @@ from nightspot.model.events import (
     Told,
 )
 from nightspot.model.job import Job, PolicyChoice, Training, Work
-from nightspot.policy.overheads import BOUND_SAMPLES, UNIT_SAMPLES, learned_bounds, learned_work, look_back, quantile
+from nightspot.policy.overheads import (
+    BOUND_SAMPLES,
+    INTERRUPTIONS,
+    UNIT_SAMPLES,
+    learned_bounds,
+    learned_interruptions,
+    learned_work,
+    look_back,
+    quantile,
+)
 
 SPOT = Pool("spot", "local", Market.SPOT, 0.3, "p4d", "a", bounds=Bounds(60.0, 30.0, 5.0, 10.0))
 FAST = Pool("fast", "local", Market.ON_DEMAND, 1.0, "p5", "a", speed=2.0)
@@ -112,6 +121,31 @@ def test_a_units_time_is_learned_from_stretches_of_the_same_program_at_speed_1()
     assert learned_work(JOB, look_back(JOB, nights)) == Work(20.0, "epoch", 2 * 304.0, learned=True)
     changed = replace(JOB, training=Training(("true",), fingerprint="f2"))
     assert learned_work(changed, look_back(changed, nights)) == JOB.work
+
+
+def taken(after_s: float, *, at_last: bool = True, restarts: int = 0) -> list[Record]:
+    """A night on Spot of `restarts` + 1 stretches of training, each of that length."""
+    events: list[Event] = [LaunchRequested(0.0, 1, "t", "spot", Role.TRAIN, 1e6), AttemptSeen(0.0, 1, "h")]
+    for place in range(restarts + 1):
+        began_utc = 60.0 + place * (after_s + 60.0)
+        if place:  # queued again the moment it was taken: another incarnation
+            events.append(PhaseChanged(began_utc - 60.0, 1, Phase.QUEUED, incarnation=place + 1))
+        events.append(PhaseChanged(began_utc, 1, Phase.TRAINING, incarnation=place + 1))
+    outcome = AttemptOutcome.INTERRUPTED if at_last else AttemptOutcome.RELEASED
+    events.append(AttemptEnded(began_utc + after_s, 1, outcome, 4.0, 1.0, 1.0))
+    return night(*events)
+
+
+def test_the_rate_of_interruptions_is_learned_from_all_training_on_a_pool_once_there_were_enough() -> None:
+    nights = [taken(after_s) for after_s in (600.0, 1200.0, 1800.0, 2400.0)]
+    quiet = taken(9000.0, at_last=False)
+    assert learned_interruptions(JOB, look_back(JOB, [*nights, quiet])) == {}
+    assert learned_interruptions(JOB, look_back(JOB, [*nights, quiet, taken(3000.0)])) == {"spot": 18000.0 / 5}
+
+
+def test_each_restart_inside_an_attempt_is_an_interruption() -> None:
+    nights = [taken(600.0, at_last=False, restarts=INTERRUPTIONS)]
+    assert learned_interruptions(JOB, look_back(JOB, nights)) == {"spot": 600.0 * (INTERRUPTIONS + 1) / INTERRUPTIONS}
 
 
 @given(samples=st.lists(st.floats(0, 1e6), min_size=1, max_size=60))

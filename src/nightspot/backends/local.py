@@ -177,9 +177,17 @@ class LocalBackend:
 
     def _begin(self, spec: LaunchSpec, folder: AttemptFolder, now_utc: float) -> Begun:
         folder.make()
-        taken_utc = self._trace(spec.pool).next_flip(now_utc)
+        trace = self._trace(spec.pool)
         sandbox = spec.job.training.sagemaker and self._sandbox
-        told = attempt_spec(spec, self._context, folder, now_utc, taken_utc, sandbox=sandbox)
+        told = attempt_spec(
+            spec,
+            self._context,
+            folder,
+            now_utc,
+            trace.next_flip(now_utc),
+            sandbox=sandbox,
+            seen_every_s=trace.mean_up_s,
+        )
         return begin(folder, told)
 
     def _spec(self, folder: AttemptFolder) -> AttemptSpec | None:

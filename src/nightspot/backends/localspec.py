@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from nightspot.backends.registry import BackendContext
+from nightspot.backends.saving import saving_environment
 from nightspot.model.attempt import Role
 from nightspot.model.capacity import Bounds
 from nightspot.night.ports import LaunchSpec
@@ -30,11 +31,16 @@ def attempt_spec(
     taken_utc: float,
     *,
     sandbox: bool,
+    seen_every_s: float | None = None,
 ) -> AttemptSpec:
-    """Make the folders the program expects, and say all that its supervisor must know. OSError where they cannot be made."""
+    """Make the folders the program expects, and say all that its supervisor must know. OSError where they cannot be made.
+
+    seen_every_s: market seconds between interruptions, where the Pool's trace shows them.
+    """
     job, options = asked.job, asked.pool.options
     checkpoint_dir = _checkpoint_dir(asked, context)
     around = surround(job.training, folder, checkpoint_dir, sandbox=sandbox)
+    saving = saving_environment(asked, context.time_scale, seen_every_s)
     return AttemptSpec(
         token=asked.token,
         run_id=asked.run_id,
@@ -43,7 +49,7 @@ def attempt_spec(
         price_usd_per_hour=asked.pool.price_usd_per_hour,
         command=around.command,
         directory=job.training.directory,
-        environment=_environment(asked, folder, checkpoint_dir, around, context.time_scale),
+        environment=_environment(asked, folder, checkpoint_dir, around, saving),
         anchor_market_utc=context.anchor_market_utc,
         anchor_real_utc=context.anchor_real_utc,
         time_scale=context.time_scale,
@@ -99,7 +105,7 @@ def _artifact_before(asked: LaunchSpec, context: BackendContext) -> str | None:
 
 
 def _environment(
-    asked: LaunchSpec, folder: AttemptFolder, checkpoint_dir: Path, around: Surroundings, time_scale: float
+    asked: LaunchSpec, folder: AttemptFolder, checkpoint_dir: Path, around: Surroundings, saving: Mapping[str, str]
 ) -> dict[str, str]:
     training = asked.job.training
     ours = {
@@ -107,7 +113,6 @@ def _environment(
         "NIGHTSPOT_ATTEMPT": str(asked.number),
         "NIGHTSPOT_TOKEN": asked.token,
         "NIGHTSPOT_CHECKPOINT_DIR": str(checkpoint_dir),
-        "NIGHTSPOT_CHECKPOINT_INTERVAL_S": repr(asked.job.checkpoint.interval_s / time_scale),
         "NIGHTSPOT_PROGRESS": str(folder.progress),
         "NIGHTSPOT_NOTICE": str(folder.notice),
         "NIGHTSPOT_SAVE_REQUEST": str(folder.save_request),
@@ -116,7 +121,7 @@ def _environment(
         ours["NIGHTSPOT_FINGERPRINT"] = training.fingerprint
     if training.artifact is not None:
         ours["NIGHTSPOT_ARTIFACT"] = training.artifact
-    return {**around.environment, **training.environment, **ours}
+    return {**around.environment, **training.environment, **ours, **saving}
 
 
 def _lineage(asked: LaunchSpec) -> dict[str, Any]:

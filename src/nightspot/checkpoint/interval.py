@@ -41,7 +41,8 @@ class Rule:
         """As `parse` reads it: "auto", "500 steps", "2 units", "90s"."""
         if self.kind is Kind.AUTO:
             return "auto"
-        return f"{self.amount:.15g}{'s' if self.kind is Kind.TIME else f' {self.kind.value}'}"
+        word = "s" if self.kind is Kind.TIME else f" {self.kind.value}"
+        return f"{self.amount:.15g}{word if self.kind is Kind.TIME or self.amount != 1 else word.removesuffix('s')}"
 
 
 AUTO = Rule(Kind.AUTO)
@@ -55,7 +56,7 @@ def parse(value: str | float) -> Rule:
         raise ConfigError(f"checkpoint interval {value!r}: {error}; {EXPECTED}") from None
 
 
-def _of_number(value: float) -> Rule:
+def _of_number(value: object) -> Rule:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # NaN is not, either
         raise ValueError("expected seconds, 0 or more")
     return Rule(Kind.TIME, float(value))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightspot.checkpoint.errors import ConfigError
-
-STANDALONE_INTERVAL_S = 600.0
+from nightspot.checkpoint.hazard import Hazard
+from nightspot.checkpoint.interval import AUTO, LONGEST_S, Kind, Rule, parse
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """folder: None for no checkpoints. interval_s: of this process's own clock. attempt: 0 outside a Run.
+    """folder: None for no checkpoints. attempt: 0 outside a Run.
 
+    rule: how often to save; longest_s, hazard: what "auto" reckons with. Times are of this process's own clock.
     staging: a folder on the same file system where nobody looks, if somebody looks into `folder` at any moment and copies it.
+    background: saves by a process of their own; None: as the script wishes.
     """
 
     folder: Path | None
-    interval_s: float
+    rule: Rule
     fingerprint: str | None
     progress: Path | None
     notice: Path | None
@@ -28,6 +30,14 @@ class Settings:
     attempt: int
     world_size: int
     staging: Path | None = None
+    longest_s: float = LONGEST_S
+    hazard: Hazard = field(default_factory=Hazard)
+    background: bool | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two checkpoints, where the rule is a time; else what "auto" may take at most."""
+        return self.rule.amount if self.rule.kind is Kind.TIME else self.longest_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +45,17 @@ class Wishes:
     """What the script asks for; nightspot's environment comes first, so one script serves both places."""
 
     folder: Path | None
-    interval_s: float | None
+    interval: str | float | None
     fingerprint: str | None
 
 
 def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
     """Raises ConfigError for a variable that makes no sense."""
-    folder = _path(environment, "NIGHTSPOT_CHECKPOINT_DIR") or wishes.folder
-    wished_s = STANDALONE_INTERVAL_S if wishes.interval_s is None else wishes.interval_s
+    seconds = environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL_S")
+    rule = _rule(environment, wishes)
     return Settings(
-        folder=folder,
-        interval_s=_seconds(environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL_S") or wished_s),
+        folder=_path(environment, "NIGHTSPOT_CHECKPOINT_DIR") or wishes.folder,
+        rule=rule,
         fingerprint=environment.get("NIGHTSPOT_FINGERPRINT") or wishes.fingerprint,
         progress=_path(environment, "NIGHTSPOT_PROGRESS"),
         notice=_path(environment, "NIGHTSPOT_NOTICE"),
@@ -53,7 +63,26 @@ def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
         attempt=_count(environment, "NIGHTSPOT_ATTEMPT", 0),
         world_size=_count(environment, "WORLD_SIZE", 1),
         staging=_path(environment, "NIGHTSPOT_CHECKPOINT_STAGING"),
+        longest_s=_seconds("checkpoint interval", seconds) if seconds and rule.kind is not Kind.TIME else LONGEST_S,
+        hazard=_hazard(environment),
+        background=_switch(environment, "NIGHTSPOT_CHECKPOINT_BACKGROUND"),
     )
+
+
+def _rule(environment: Mapping[str, str], wishes: Wishes) -> Rule:
+    """In words, before the number that goes with them; else the number; else as the script wishes."""
+    if words := environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL"):
+        return parse(words)
+    if seconds := environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL_S"):
+        return Rule(Kind.TIME, _seconds("checkpoint interval", seconds))
+    return AUTO if wishes.interval is None else parse(wishes.interval)
+
+
+def _hazard(environment: Mapping[str, str]) -> Hazard:
+    every, scale = (environment.get(f"NIGHTSPOT_{name}") for name in ("INTERRUPTION_EVERY_S", "TIME_SCALE"))
+    every_s = _seconds("$NIGHTSPOT_INTERRUPTION_EVERY_S", every, more=True) if every else None
+    time_scale = _seconds("$NIGHTSPOT_TIME_SCALE", scale, more=True) if scale else 1.0
+    return Hazard(every_s, time_scale)
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:
@@ -61,13 +90,13 @@ def _path(environment: Mapping[str, str], name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _seconds(value: str | float) -> float:
+def _seconds(what: str, value: str, *, more: bool = False) -> float:
     try:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
-    if not seconds >= 0:  # also false for NaN
-        raise ConfigError(f"checkpoint interval {value!r}: expected seconds, 0 or more")
+    if not (seconds > 0 if more else seconds >= 0):  # also false for NaN
+        raise ConfigError(f"{what} {value!r}: expected {'a number above 0' if more else 'seconds, 0 or more'}")
     return seconds
 
 
@@ -76,3 +105,10 @@ def _count(environment: Mapping[str, str], name: str, absent: int) -> int:
     if not value.isdecimal():
         raise ConfigError(f"${name} = {value!r}: expected a whole number")
     return int(value)
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool | None:
+    value = environment.get(name)
+    if value not in (None, "", "0", "1"):
+        raise ConfigError(f"${name} = {value!r}: expected 0 or 1")
+    return None if not value else value == "1"

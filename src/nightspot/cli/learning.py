@@ -8,18 +8,21 @@ from typing import Mapping
 from nightspot.model.capacity import Bounds
 from nightspot.model.job import Job
 from nightspot.night.journal import Journal
-from nightspot.policy.overheads import learned_bounds, learned_work, look_back
+from nightspot.policy.overheads import learned_bounds, learned_interruptions, learned_work, look_back
 
 # Older nights than that say little about tonight.
 NIGHTS = 90
 
 
 def taught(job: Job, journal: Journal) -> Job:
-    """The Job with the Bounds and the unit time that its past nights measured, where there were enough of them."""
+    """The Job with the Bounds, the unit time and the rate of interruptions that its past nights showed, where they showed enough."""
     runs = [run_id for run_id in journal.runs() if run_id.startswith(f"{job.name}-")]
     past = look_back(job, (journal.read(run_id) for run_id in runs[-NIGHTS:]))
     bounds = learned_bounds(job, past)
-    pools = tuple([replace(pool, bounds=bounds.get(pool.id)) for pool in job.pools])
+    every_s = learned_interruptions(job, past)
+    pools = tuple(
+        [replace(one, bounds=bounds.get(one.id), interruption_every_s=every_s.get(one.id)) for one in job.pools]
+    )
     return replace(job, pools=pools, work=learned_work(job, past))
 
 

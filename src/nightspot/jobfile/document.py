@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from nightspot.jobfile.drilltable import DrillTable
 from nightspot.jobfile.emulatortable import EmulatorTable
 from nightspot.jobfile.fields import Command, Environment, Name, Text, nearest, wrong
+from nightspot.jobfile.intervals import rule_of
 from nightspot.jobfile.kinds import check_kinds, check_local_time
 from nightspot.jobfile.pooltable import PoolTable
 from nightspot.jobfile.sagemakertable import SageMakerTable
@@ -73,7 +74,7 @@ class Document(Table):
         default_factory=DrillTable, description="For `nightspot drill`.", examples=[{"args": "--epochs 3"}]
     )
     checkpoint: CheckpointTable = Field(
-        default_factory=CheckpointTable, description="Checkpoints.", examples=[{"interval": "15min"}]
+        default_factory=CheckpointTable, description="Checkpoints.", examples=[{"interval": "auto"}]
     )
     limits: LimitsTable = Field(
         default_factory=LimitsTable, description="What ends a run early.", examples=[{"cost": 20.0}]
@@ -90,6 +91,7 @@ class Document(Table):
         if isinstance(self.policy, str) and self.policy not in POLICY_OPTIONS:
             raise wrong("there is no policy of that name", nearest(self.policy, POLICY_OPTIONS), "policy")
         self._check_ids()
+        rule_of(self.checkpoint.interval, self.work.unit)
         check_kinds(self)
         check_local_time(self)
         return self

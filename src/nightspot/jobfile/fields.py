@@ -50,7 +50,8 @@ def _duration(value: Any) -> float:
         raise wrong(f"expected a duration, but {error}", LIKE_A_DURATION) from None
 
 
-def _some_duration(value: Any) -> float:
+def some_duration(value: Any) -> float:
+    """Seconds, more than 0, of a duration in words; raises what `wrong` makes."""
     seconds = _duration(value)
     if seconds <= 0:
         raise wrong("must be longer than nothing", LIKE_A_DURATION)
@@ -174,7 +175,7 @@ _MOMENT: dict[str, Any] = {"type": "string", "description": 'A time of day ("22:
 _ARGV: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 
 Duration = Annotated[float, PlainValidator(_duration), WithJsonSchema(_WORDS)]
-SomeDuration = Annotated[float, PlainValidator(_some_duration), WithJsonSchema(_WORDS)]
+SomeDuration = Annotated[float, PlainValidator(some_duration), WithJsonSchema(_WORDS)]
 Moment = Annotated[Union[time, datetime], PlainValidator(_moment), WithJsonSchema(_MOMENT)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})]

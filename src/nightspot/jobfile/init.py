@@ -56,7 +56,7 @@ price = 3.06
 # bounds = {{ lead = "3min", stop = "30s", refusal = "5s", save = "10s" }}   # how long things take, until measured
 
 [checkpoint]
-interval = "15min"
+interval = "auto"                     # or "15min", "500 steps", "1 epoch": how often to save
 # directory = "checkpoints/{{run_id}}"
 # pattern = "ckpt-*.pt"               # for a script that saves and resumes by itself
 

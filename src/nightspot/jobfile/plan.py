@@ -8,10 +8,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
+from nightspot.checkpoint.interval import Kind
 from nightspot.errors import JobFileError
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.feasible import check_pools
 from nightspot.jobfile.fingerprint import fingerprint
+from nightspot.jobfile.intervals import planned_s, rule_of
 from nightspot.jobfile.load import JobFile, artifact_field
 from nightspot.jobfile.placeholders import IN_REQUESTS, expand
 from nightspot.jobfile.places import absolute
@@ -91,7 +93,7 @@ def _basics(document: Document, window: Window, run_id: str, folder: Optional[Pa
 def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
     document = job_file.document
     work = _work(document)
-    checkpoints = _checkpointing(job_file, basics, folder)
+    checkpoints = _checkpointing(job_file, basics, folder, work)
     extend_s = document.deadline.extend
     return Job(
         name=document.name,
@@ -153,12 +155,14 @@ def _limits(document: Document) -> Limits:
     )
 
 
-def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Checkpointing:
+def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path], work: Work) -> Checkpointing:
     table = job_file.document.checkpoint
     directory = str(folder / "checkpoints") if folder is not None and job_file.template is None else ""
     if table.directory is not None:
         directory = _path(job_file, job_file.base, "checkpoint.directory", table.directory, basics)
-    return Checkpointing(directory, table.interval, table.pattern)
+    rule = rule_of(table.interval, work.unit)
+    interval = "" if rule.kind is Kind.TIME else rule.text
+    return Checkpointing(directory, planned_s(rule, work), table.pattern, interval)
 
 
 def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Training:

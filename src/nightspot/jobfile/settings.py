@@ -17,6 +17,7 @@ from nightspot.jobfile.fields import (
     nearest,
     wrong,
 )
+from nightspot.jobfile.intervals import Interval
 from nightspot.jobfile.placeholders import OF_ONE_RUN, names_in
 from nightspot.policy.names import DEFAULT_POLICY, POLICY_OPTIONS
 
@@ -24,7 +25,7 @@ WORD, TABLE = "<word>", "<table>"
 OPTION_KEYS = {"wait_s": "wait", "k0": "k0", "k1": "k1"}
 # Defaults in the job file's own words: checked like any value, and shown so in the schema.
 NOTHING: Any = "0s"
-QUARTER_HOUR: Any = "15min"
+AUTO: Any = "auto"
 
 
 def form(value: Any) -> str:
@@ -107,8 +108,10 @@ class CheckpointTable(Table):
         description="Their folder, with {run_id} in it: no two runs share one. Without it: one in the run's own folder.",
         examples=["checkpoints/{run_id}"],
     )
-    interval: SomeDuration = Field(
-        default=QUARTER_HOUR, description="Time between two checkpoints.", examples=["15min"]
+    interval: Interval = Field(
+        default=AUTO,
+        description='How often: "auto" (see interval.md), a time, steps, or units of work ("2 epochs").',
+        examples=["auto", "15min", "500 steps", "1 epoch"],
     )
     pattern: Optional[Text] = Field(
         default=None, description="File names of an unmodified script's checkpoints.", examples=["ckpt-*.pt"]

@@ -6,6 +6,7 @@ other state, however far out. A recorded Trace repeats, in both directions; any 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from bisect import bisect_right
@@ -99,6 +100,18 @@ class Trace:
         if self.flips_s and self.period_s != math.inf:
             return base_utc + self.period_s + self.flips_s[0]
         return NEVER_AGAIN_UTC
+
+    @property
+    def mean_up_s(self) -> float | None:
+        """How long capacity lasts on average, inf where it is never lost; None of a Trace that does not repeat: none was recorded."""
+        if self.period_s == math.inf:
+            return None
+        if not self.flips_s:
+            return math.inf if self.first_up else None
+        edges_s = [0.0, *self.flips_s, self.period_s]
+        spans_s = [end - begin for begin, end in itertools.pairwise(edges_s)]
+        up_s = sum(spans_s[0 if self.first_up else 1 :: 2])
+        return up_s / (len(self.flips_s) // 2)
 
     def shifted(self, by_s: float) -> Trace:
         """The same, so much later. Costs nothing, however long the Trace."""

@@ -53,6 +53,7 @@ class Pool:
     """Backend x place x instance type x Market: one thing that can be asked for.
 
     `price_usd_per_hour` is for the whole Attempt, all its instances. `speed` is work seconds done in one second.
+    `interruption_every_s` is the mean time of training between two interruptions, None where too few were seen.
     `bounds` is None where neither the job file nor a measurement gives any: the guard does not count such a Pool.
     `options` are the backend's own settings, already checked.
     """
@@ -67,6 +68,7 @@ class Pool:
     world_size: int = 1
     bounds: Bounds | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    interruption_every_s: float | None = None
 
     @property
     def unpriced(self) -> bool:

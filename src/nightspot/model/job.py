@@ -41,12 +41,14 @@ class Work:
 class Checkpointing:
     """Where checkpoints go and how often. `pattern` names an unmodified script's own files.
 
-    `interval_s` 0 means that work is durable as it is done (only simulations can say that).
+    `interval_s` is what plans reckon with; 0 means that work is durable as it is done (only simulations can say that).
+    `interval` is what the training is asked for where that is no time: "auto", "500 steps", "2 units".
     """
 
     directory: str = ""
     interval_s: float = 900.0
     pattern: str | None = None
+    interval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

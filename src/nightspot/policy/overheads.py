@@ -2,8 +2,9 @@
 
 Bounds come from the job file until there are 20 samples of a span, then from their 95th percentile, never below the job file's. A
 unit's time comes from the 95th percentile of uninterrupted stretches of the same program on the same data; the job file's until there
-are 5. A stop or a refusal lasts until the loop has seen that it is over: nothing can be done before. What tonight shows to be slower
-still counts at once (`model.learn`); what it shows to be faster waits for the next night.
+are 5. How often a Pool is interrupted is a mean over all training on it, once there were 5 interruptions. A stop or a refusal lasts
+until the loop has seen that it is over: nothing can be done before. What tonight shows to be slower still counts at once
+(`model.learn`); what it shows to be faster waits for the next night.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from nightspot.model.state import RunState, replay
 
 BOUND_SAMPLES = 20
 UNIT_SAMPLES = 5
+INTERRUPTIONS = 5
 QUANTILE = 0.95
 # Older samples than the latest so many say little about tonight.
 LATEST = 200
@@ -42,10 +44,14 @@ Samples = dict[str, list[float]]
 
 @dataclass(slots=True)
 class Past:
-    """What past nights showed, oldest first: by Pool (whatever its id was then) the spans it took, and stretches of work."""
+    """What past nights showed, oldest first: by Pool (whatever its id was then) the spans it took, and stretches of work.
+
+    `trained`: by Pool the seconds of training on it, and how often it was interrupted.
+    """
 
     spans: dict[tuple[object, ...], Samples] = field(default_factory=dict)
     units_s: list[float] = field(default_factory=list)
+    trained: dict[tuple[object, ...], tuple[float, int]] = field(default_factory=dict)
 
     def of(self, pool: Pool) -> Samples:
         """The samples of that Pool."""
@@ -71,6 +77,7 @@ def look_back(job: Job, nights: Iterable[Sequence[Record]]) -> Past:
         if isinstance(opened, RunOpened) and opened.job.name == job.name and opened.job.time_scale == job.time_scale:
             state = replay([record.event for record in records])
             _add_spans(past, state, records)
+            _add_trained(past, state, records)
             if opened.job.training.fingerprint == job.training.fingerprint and opened.job.work.unit == job.work.unit:
                 _add_units(past, state, records)
     return past
@@ -95,6 +102,26 @@ def learned_work(job: Job, past: Past) -> Work:
     if len(samples) < UNIT_SAMPLES:
         return job.work
     return replace(job.work, unit_s=quantile(samples), learned=True)
+
+
+def learned_interruptions(job: Job, past: Past) -> Mapping[str, float]:
+    """By Pool id, the mean seconds of training between two interruptions, where there were enough of them."""
+    found = {pool.id: past.trained.get(_what(pool), (0.0, 0)) for pool in job.pools}
+    return {pool_id: trained_s / times for pool_id, (trained_s, times) in found.items() if times >= INTERRUPTIONS}
+
+
+def _add_trained(past: Past, state: RunState, records: Sequence[Record]) -> None:
+    """A stretch of training was interrupted if its Attempt was, or if the backend began another incarnation after it."""
+    trained = courses([record.event for record in records])
+    for place, course in enumerate(trained):
+        if course.end_utc is None:
+            continue
+        attempt = state.attempt(course.number)
+        followed = any(later.number == course.number for later in trained[place + 1 :])
+        taken = followed or attempt.outcome is AttemptOutcome.INTERRUPTED
+        what = _what(state.job.pool(attempt.pool_id))
+        before_s, times = past.trained.get(what, (0.0, 0))
+        past.trained[what] = before_s + course.end_utc - course.from_utc, times + taken
 
 
 def _add_units(past: Past, state: RunState, records: Sequence[Record]) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from typing import Any, Mapping
 
 from nightspot.backends.aws import sourcedir, wheel
+from nightspot.backends.saving import saving_environment
 from nightspot.errors import BackendError
 from nightspot.night.ports import LaunchSpec
 
@@ -160,7 +161,7 @@ def _environment(
         "NIGHTSPOT_TOKEN": spec.token,
         "NIGHTSPOT_ROLE": spec.role.value,
         "NIGHTSPOT_CHECKPOINT_DIR": local,
-        "NIGHTSPOT_CHECKPOINT_INTERVAL_S": repr(spec.job.checkpoint.interval_s / time_scale),
+        **saving_environment(spec, time_scale),
     }
     if spec.job.checkpoint.pattern:
         ours |= {
@@ -171,8 +172,6 @@ def _environment(
         ours["NIGHTSPOT_FINGERPRINT"] = spec.job.training.fingerprint
     if not_after_real_utc is not None:
         ours["NIGHTSPOT_NOT_AFTER"] = repr(not_after_real_utc)
-    if time_scale != 1.0:
-        ours["NIGHTSPOT_TIME_SCALE"] = repr(time_scale)
     return ours
 
 
