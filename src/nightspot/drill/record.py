@@ -88,8 +88,9 @@ class Touch:
     what: 'load' (torch.load is done, or failed: see detail), 'save' and 'saved' (torch.save begins, is done), 'read', 'write', 'rename' (in
     a watched folder; path: the new name, detail: the old), 'load_state_dict' (detail 'module: Net', 'optimizer: Adam', 'scheduler: ...',
     'loader: ...'), 'loader' (made; 'DataLoader: shuffle=True workers=0 generator=False'), 'scheduler' (made; its class), 'seed'
-    ('torch: 0', 'random: 0', 'numpy: 0'), 'random' (a state was set: 'torch', 'python', 'numpy'), 'flags' (once, before the
-    first step: 'deterministic=False threads=1 cuda=False benchmark=False cublas=- hashseed=-').
+    ('torch: 0', 'random: 0', 'numpy: 0'), 'random' (a state was set: 'torch', 'python', 'numpy'), 'snapshot' (nightspot.checkpoint takes
+    what it then saves), 'flags' (once, before the first step: 'deterministic=False threads=1 cuda=False ...').
+
     at_index: steps done in this Life until then; path: where there is one; where: file:line of the user's code.
     """
 

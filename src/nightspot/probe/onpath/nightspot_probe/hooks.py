@@ -165,6 +165,11 @@ def stateful_loaders(watch: Watch, module: Any) -> None:
     _state_loading(watch, loader, "loader")
 
 
+def snapshots(watch: Watch, module: Any) -> None:
+    """The moment at which nightspot.checkpoint takes what it then saves in the background."""
+    wrap(module, "capture", lambda *_a, **_k: watch.see(watch.touch, "snapshot"))
+
+
 def _made(watch: Watch, loader: Any) -> None:
     def after(_none: Any, self: Any, *_a: Any, **_k: Any) -> None:
         shuffles = type(getattr(self, "sampler", None)).__name__ == "RandomSampler"
@@ -182,4 +187,5 @@ BY_MODULE: dict[str, Callable[[Watch, Any], None]] = {
     "torch.utils.data.dataloader": loaders,
     "torchdata.stateful_dataloader.stateful_dataloader": stateful_loaders,
     "numpy.random": numpy_random,
+    "nightspot.checkpoint.capture": snapshots,
 }
