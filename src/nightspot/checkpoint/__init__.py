@@ -15,11 +15,15 @@ from nightspot.checkpoint.errors import (
 )
 from nightspot.checkpoint.sampler import ResumableSampler
 from nightspot.checkpoint.session import Restored, Session
+from nightspot.checkpoint.workers import SeededByIndex, seed_of, seeded
 
 __all__ = [
     "Session",
     "Restored",
     "ResumableSampler",
+    "SeededByIndex",
+    "seed_of",
+    "seeded",
     "CheckpointError",
     "StateError",
     "DamagedError",

@@ -54,9 +54,13 @@ class ResumableSampler:
     def batches(self, loader: Iterable[Batch]) -> Iterator[Batch]:
         """The rest of this epoch as `loader` makes it; counts each batch as it is handed to the loop.
 
+        A dataset that has `set_epoch` is told the epoch first (see SeededByIndex).
         Starting the loader draws nothing from the global random state, and its workers ignore SIGTERM: it
         goes to the whole process group, and training needs them to reach the end of its step.
         """
+        set_epoch = getattr(getattr(loader, "dataset", None), "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(self.epoch)
         with _undisturbed():
             iterator = iter(loader)
         for batch in iterator:
