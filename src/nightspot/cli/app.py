@@ -13,6 +13,7 @@ import typer
 
 import nightspot
 from nightspot.cli.doctor import doctor
+from nightspot.cli.drill import drill
 from nightspot.cli.emulate import emulate
 from nightspot.cli.home import Home
 from nightspot.cli.iam import iam
@@ -75,7 +76,7 @@ def flowing(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate):
+for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate, drill):
     app.command(name=command.__name__, help=flowing(command.__doc__))(command)
 
 

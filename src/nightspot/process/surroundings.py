@@ -63,7 +63,7 @@ def surround(training: Training, folder: AttemptFolder, checkpoint_dir: Path, *,
     model = Path(training.artifact).parent if training.artifact is not None else folder.machine_learning / "model"
     shown = MOUNT if mounted else folder.machine_learning
     places = Places(folder.machine_learning, shown, model, checkpoint_dir, training.channels)
-    _make(places, training)
+    make(places, training)
     if not mounted:
         _link(places)
     variables = sagemaker_variables(training, places, mounted=mounted)
@@ -75,7 +75,8 @@ def surround(training: Training, folder: AttemptFolder, checkpoint_dir: Path, *,
     return Surroundings((*sandboxed(places.binds(), training.directory), *command), variables, shielded=True)
 
 
-def _make(places: Places, training: Training) -> None:
+def make(places: Places, training: Training) -> None:
+    """The folders, and what SageMaker puts into them. OSError where that fails."""
     for part in ("model", "output/data", "input/config", "input/data", "code", "checkpoints"):
         (places.real / part).mkdir(parents=True, exist_ok=True)
     for folder in (places.model, places.checkpoints):

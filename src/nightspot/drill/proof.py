@@ -1,0 +1,172 @@
+"""The last drill of a job, as it is remembered: what came of it, and of which files and packages that is true.
+
+HOME/drills/JOB.json: format, job, verdict, passed, hash, files {path: sha256}, dependencies {name: version}, seed, cases {case: verdict},
+finished_utc.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Iterator, Mapping, Optional
+
+from nightspot.drill.artefacts import python_of
+from nightspot.drill.record import Report, Verdict
+from nightspot.jobfile import JobFile
+from nightspot.jobfile.fingerprint import code_files
+from nightspot.jobfile.placeholders import expand
+from nightspot.process.files import read_json, write_whole
+
+FORMAT = 1
+DRILLS = "drills"
+MOST_FILES = 10_000
+BLOCK_BYTES = 1 << 20
+ASK_S = 30.0
+LOCKS = ("requirements*.txt", "pyproject.toml", "setup.py", "uv.lock", "poetry.lock", "environment.y*ml")
+NOT_CODE = ("__pycache__", "node_modules", "site-packages")
+LIST_PACKAGES = "import json, importlib.metadata as m; print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The training files, by their path from where the command runs, and the packages of its Python, as they are now."""
+
+    files: Mapping[str, str]
+    dependencies: Mapping[str, str]
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of all that."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A drill that was. passed: whether its exit code was 0, and it played what the job file asks for."""
+
+    job: str
+    verdict: str
+    passed: bool
+    standing: Standing
+    seed: int
+    cases: Mapping[str, str]
+    finished_utc: float
+
+
+def file_of(home: Path, job: str) -> Path:
+    """Where it is remembered."""
+    return home / DRILLS / f"{job}.json"
+
+
+def read(home: Path, job: str) -> Optional[Proof]:
+    """None where there was none, or nothing sensible is written there."""
+    try:
+        found = read_json(file_of(home, job))
+        if not isinstance(found, dict) or found["format"] != FORMAT:
+            return None
+        standing = Standing(dict(found["files"]), dict(found["dependencies"]))
+        rest = {key: found[key] for key in ("job", "verdict", "passed", "seed", "cases", "finished_utc")}
+        return Proof(standing=standing, **rest)
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def write(home: Path, report: Report, standing: Standing, *, passed: bool) -> None:
+    """Remember it, in one step. OSError where that cannot be done."""
+    path = file_of(home, report.job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "format": FORMAT,
+        "job": report.job,
+        "verdict": report.verdict.value,
+        "passed": passed,
+        "hash": standing.hash,
+        **asdict(standing),
+        "seed": report.seed,
+        "cases": {result.case.value: result.verdict.value for result in report.cases},
+        "finished_utc": report.finished_utc,
+    }
+    write_whole(path, document)
+
+
+def passes(report: Report, *, allow_noise: bool) -> bool:
+    """Whether resume is proven by it."""
+    return report.verdict is Verdict.EXACT or (allow_noise and report.verdict is Verdict.WITHIN_NOISE)
+
+
+def standing_of(job_file: JobFile) -> Standing:
+    """As it is now. JobFileError where a file of the code cannot be read."""
+    files = {path.relative_to(job_file.directory).as_posix(): path for path in _files(job_file)}
+    digests = {name: _digest(path) for name, path in sorted(files.items())}
+    return Standing(digests, _dependencies(job_file))
+
+
+def changed(before: Standing, now: Standing) -> list[str]:
+    """What is another since then, in words; empty where nothing is."""
+    files = sorted(set(before.files) | set(now.files))
+    said = [_file_word(name, before, now) for name in files if before.files.get(name) != now.files.get(name)]
+    names = sorted(set(before.dependencies) | set(now.dependencies))
+    for name in names:
+        old, new = before.dependencies.get(name), now.dependencies.get(name)
+        if old != new:
+            said.append(f"{name} was {old or 'not installed'} and is {new or 'gone'}")
+    return said
+
+
+def _file_word(name: str, before: Standing, now: Standing) -> str:
+    if name not in now.files:
+        return f"{name} is gone"
+    return f"{name} changed" if name in before.files else f"{name} is new"
+
+
+def _files(job_file: JobFile) -> list[Path]:
+    """What the job file names; else what the command names, and all of Python below its folder. And what pins packages."""
+    document, directory = job_file.document, job_file.directory
+    words = [*document.words, *(document.drill.command or ())]
+    found = set(code_files(words, document.training.code, directory, job_file.file))
+    if document.training.code is None:
+        found |= set(_python_below(directory))
+    for pattern in LOCKS:
+        found |= {path for path in directory.glob(pattern) if path.is_file()}
+    return sorted(found)[:MOST_FILES]
+
+
+def _python_below(folder: Path) -> Iterator[Path]:
+    """Not in what is installed or hidden."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            if path.name[0] != "." and path.name not in NOT_CODE and not (path / "pyvenv.cfg").exists():
+                yield from _python_below(path)
+        elif path.suffix == ".py" and path.is_file():
+            yield path
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
+                digest.update(block)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    return digest.hexdigest()
+
+
+def _dependencies(job_file: JobFile) -> dict[str, str]:
+    """Of the Python that trains."""
+    document = job_file.document
+    words = [word for word in document.drill.command or document.words if word]
+    first = expand(words[0], {"python": sys.executable}, job_file.file, "command") if words[:1] == ["{python}"] else ""
+    python = python_of([first or (words[0] if words else "")])
+    if python == sys.executable:
+        return {str(one.metadata["Name"]): str(one.version) for one in metadata.distributions()}
+    try:
+        done = subprocess.run([python, "-c", LIST_PACKAGES], capture_output=True, timeout=ASK_S, check=True)
+        return {str(name): str(version) for name, version in json.loads(done.stdout).items()}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}

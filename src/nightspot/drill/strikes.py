@@ -1,0 +1,131 @@
+"""Ways to strike a Life: at a step, within a save, right after one. By what was seen, never by time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Mapping, Optional
+
+from nightspot.drill import saves
+from nightspot.drill.life import Scene, tell
+from nightspot.drill.record import Blow
+from nightspot.drill.saves import NUMBER
+
+NOTICE, KILL = "notice", "kill"
+
+
+@dataclass(slots=True)
+class AtStep:
+    """Killed once so many steps are done; the probe holds the training there, so that it is not one more."""
+
+    step: int
+    slowly: bool = False
+
+    @property
+    def hold(self) -> Optional[int]:
+        """There."""
+        return self.step
+
+    def strike(self, scene: Scene) -> Optional[Blow]:
+        """Kill."""
+        if not arrived(scene, self.step):
+            return None
+        scene.program.kill()
+        return Blow(KILL, scene.index, f"killed after step {scene.index}")
+
+
+@dataclass(slots=True)
+class OnNotice:
+    """SIGTERM and the notice file once so many steps are done; killed when the grace is over, or when `latest` steps are."""
+
+    step: int
+    latest: int
+    slowly: bool = False
+
+    @property
+    def hold(self) -> Optional[int]:
+        """There."""
+        return self.step
+
+    def strike(self, scene: Scene) -> Optional[Blow]:
+        """Tell, wait for its end, and kill what is left."""
+        if not arrived(scene, self.step):
+            return None
+        told_at, told_s = scene.index, time.monotonic()
+        tell(scene)
+        while scene.program.exit_code() is None and not self._over(scene, told_s):
+            scene.wait()
+            scene.look()
+        left_by_itself = scene.program.exit_code() is not None
+        scene.program.kill()
+        event = "it left by itself" if left_by_itself else self._why(scene, told_s)
+        return Blow(NOTICE, told_at, event)
+
+    def _over(self, scene: Scene, told_s: float) -> bool:
+        return time.monotonic() - told_s > scene.settings.grace_s or scene.index >= self.latest
+
+    def _why(self, scene: Scene, told_s: float) -> str:
+        if time.monotonic() - told_s > scene.settings.grace_s:
+            return f"it had not left after {scene.settings.grace_s:g} s, and was killed"
+        return f"it trained on until step {scene.index}, and was killed"
+
+
+def arrived(scene: Scene, step: int) -> bool:
+    """Whether it stands there; where nothing can hold it, whether it has come that far."""
+    return scene.index >= step if scene.by_lines else scene.ears.held == step
+
+
+@dataclass(slots=True)
+class InSave:
+    """Killed within a save, once `after` others are whole. usual_bytes, beside: what an undisturbed folder held."""
+
+    usual_bytes: Mapping[str, Mapping[str, int]]
+    beside: frozenset[str]
+    after: int = 1
+    slowly: bool = False
+    met: int = 0  # moments that were looked at, and found no save unfinished
+    hold: Optional[int] = None
+
+    def strike(self, scene: Scene) -> Optional[Blow]:
+        """Freeze all of it at each change of the folder; kill if something is not finished, else let it go on."""
+        names = [name for name in scene.writing if NUMBER.sub("#", name) not in self.beside]
+        if not names or whole_ones(scene) < self.after or not scene.program.freeze():
+            return None
+        scene.look()
+        found = [saves.unfinished(scene.watcher.place.folder, name, self.usual_bytes) for name in names]
+        why = next((one for one in found if one is not None), None)
+        if why is None:
+            self.met += 1
+            scene.program.thaw()
+            return None
+        index = scene.index
+        scene.program.kill()
+        return Blow(KILL, index, f"killed while it saved: {why}", torn=True)
+
+
+def whole_ones(scene: Scene) -> int:
+    """Checkpoints that were finished so far, each writing of the same name counted."""
+    return max(len(scene.ears.told), len(scene.watcher.saved))
+
+
+@dataclass(slots=True)
+class AfterSave:
+    """Killed as soon as save number `count`, from 1, is whole."""
+
+    count: int
+    by_protocol: bool
+    slowly: bool = False
+    hold: Optional[int] = None
+
+    def strike(self, scene: Scene) -> Optional[Blow]:
+        """By the program's own word where it speaks our protocol, else once the file is closed or moved in, and is whole."""
+        done = [one.name for one in (scene.ears.told if self.by_protocol else scene.watcher.saved)]
+        if len(done) < self.count or not scene.program.freeze():
+            return None
+        scene.look()
+        if not self.by_protocol and not saves.is_whole(scene.watcher.place.folder / done[-1]):
+            scene.program.thaw()
+            return None
+        index = scene.index
+        scene.program.kill()
+        return Blow(KILL, index, f"killed right after {done[-1]} was saved")
