@@ -1,22 +1,20 @@
 """A checkpoint exists wholly, after everything in it is on disk, or not at all."""
 
 import errno
+import itertools
 import os
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 
-from nightspot.checkpoint import _torch, manifest
-from nightspot.checkpoint.capture import Blob
+from nightspot.checkpoint import manifest
 from nightspot.checkpoint.commit import commit
-from nightspot.checkpoint.manifest import MANIFEST
+from nightspot.checkpoint.manifest import INDEX, MANIFEST
+from nightspot.checkpoint.order import Order
+from nightspot.checkpoint.pieces import Part
 from nightspot.checkpoint.retention import retain, sweep
-from tests.checkpoint.helpers import HEAD, blob, write
+from tests.checkpoint.helpers import DATA, HEAD, Bytes, order, write
 
 
 def test_everything_is_on_disk_before_the_rename_and_the_rename_before_the_end(
@@ -40,7 +38,8 @@ def test_everything_is_on_disk_before_the_rename_and_the_rename_before_the_end(
     write(tmp_path)
     assert seen == [
         "fsync state.json True",
-        "fsync model.pt True",
+        f"fsync {DATA} True",
+        f"fsync {INDEX} True",
         f"fsync {MANIFEST} True",
         "fsync step-000000001 False",
         "rename to step-000000001",
@@ -48,7 +47,7 @@ def test_everything_is_on_disk_before_the_rename_and_the_rename_before_the_end(
     ]
 
 
-@pytest.mark.parametrize("failing", range(1, 6))
+@pytest.mark.parametrize("failing", range(1, 7))
 def test_an_error_at_any_flush_leaves_no_half_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
@@ -64,47 +63,79 @@ def test_an_error_at_any_flush_leaves_no_half_checkpoint(
         write(tmp_path)
     assert manifest.unfinished(tmp_path) == []
     found = manifest.newest_valid(tmp_path)
-    # The fifth flush is that of the parent: the new one may or may not be there, but never half.
+    # The sixth flush is that of the parent: the new one may or may not be there, but never half.
     assert found is not None
-    assert failing == 5 or found == good
+    assert failing == 6 or found == good
 
 
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+@pytest.mark.parametrize("failing", ["once", "always"])
+def test_a_short_write_goes_on_and_one_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A disk that fills up first takes a part, then nothing."""
+    pwrite, calls = os.pwrite, itertools.count()
+
+    def short(descriptor: int, data: memoryview, offset: int) -> int:
+        if next(calls) and failing == "always":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(descriptor, data[:5], offset)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    files = {"state.json": b"0123456789abc"}
+    if failing == "always":
+        with pytest.raises(OSError, match="No space left"):
+            commit(order(tmp_path, files), Bytes(files))
+        assert list(tmp_path.iterdir()) == []
+    else:
+        made = commit(order(tmp_path, files), Bytes(files))
+        assert manifest.verify(tmp_path / made.name) == made
+        assert (tmp_path / made.name / "state.json").read_bytes() == b"0123456789abc"
 
 
-def test_torch_cannot_hide_that_the_disk_refused(tmp_path: Path) -> None:
-    tensors: list[object] = [torch.zeros(1_000_000)]
-    with largest_file(100_000), pytest.raises(OSError) as raised:
-        commit(tmp_path, [Blob("model.pt", lambda file: _torch.save(tensors, file))], HEAD)
-    assert raised.value.errno == errno.EFBIG
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("size_bytes", [0, 1, 4095, 4096, 1 << 20, (1 << 20) + 1, (8 << 20) + 4096, (8 << 20) + 5000])
+def test_files_of_any_size_are_written_whole_past_the_cache_or_not(tmp_path: Path, size_bytes: int) -> None:
+    content = os.urandom(size_bytes)
+    files = {DATA: content}
+    made = commit(order(tmp_path, files), Bytes(files))
+    assert (tmp_path / made.name / DATA).read_bytes() == content
+    assert manifest.verify(tmp_path / made.name) == made
 
 
-def test_an_error_of_a_state_itself_is_passed_on(tmp_path: Path) -> None:
-    def broken(_file: object) -> None:
+def test_an_error_of_the_source_itself_is_passed_on(tmp_path: Path) -> None:
+    def broken(_part: Part) -> memoryview:
         raise RuntimeError("no weights")
 
     with pytest.raises(RuntimeError, match="no weights"):
-        commit(tmp_path, [Blob("model.pt", broken)], HEAD)
+        commit(order(tmp_path, {"state.json": b"1"}), broken)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_never_written_over(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError):
-        commit(tmp_path, [blob("a", b"1"), blob("a", b"2")], HEAD)
+def test_a_checkpoint_is_never_written_over(tmp_path: Path) -> None:
+    good = write(tmp_path)
+    again = order(tmp_path, {"state.json": b"2"})
+    taken = Order.from_bytes(again.to_bytes().replace(again.name.encode(), good.name.encode()))
+    with pytest.raises(OSError, match="not empty"):
+        commit(taken, Bytes({"state.json": b"2"}))
+    assert manifest.newest_valid(tmp_path) == good
+    assert manifest.unfinished(tmp_path) == []
+
+
+def test_an_order_arrives_as_it_was_sent(tmp_path: Path) -> None:
+    sent = order(tmp_path, {"state.json": b"1", DATA: b"2"}, tmp_path / "staging")
+    assert Order.from_bytes(sent.to_bytes()) == sent
+    assert sent.head == HEAD
 
 
 def test_the_last_two_stay(tmp_path: Path) -> None:
     made = [write(tmp_path).name for _ in range(4)]
     retain(tmp_path, keep=2, bad=())
     assert manifest.names(tmp_path) == [made[3], made[2]]
+
+
+def test_every_third_stays_for_good_if_it_is_not_damaged(tmp_path: Path) -> None:
+    made = [write(tmp_path).name for _ in range(10)]
+    retain(tmp_path, keep=2, bad={made[5]}, keep_every=3)
+    assert manifest.names(tmp_path) == [made[9], made[8], made[2]]
 
 
 def test_a_checkpoint_that_goes_loses_its_name_before_its_files(

@@ -72,6 +72,7 @@ def tiny(folder: Path, inject: str | None = None) -> "subprocess.CompletedProces
     environment = os.environ | {
         "PYTHONPATH": str(ROOT / "src"),
         "NIGHTSPOT_PROGRESS": str(folder / "progress"),
+        "NIGHTSPOT_CHECKPOINT_BACKGROUND": "0",
     }
     folder.mkdir(exist_ok=True)
     call = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={inject}"] if inject else []

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightspot.checkpoint import ConfigError, DamagedError, UnverifiableError, _hashing, manifest
-from nightspot.checkpoint.manifest import MANIFEST
-from tests.checkpoint.helpers import HEAD, flip_a_bit, write
+from nightspot.checkpoint.manifest import INDEX, MANIFEST
+from tests.checkpoint.helpers import DATA, HEAD, flip_a_bit, write
 
 Fresh = Callable[[], Path]
-FILES = ("state.json", "model.pt", MANIFEST)
+FILES = ("state.json", DATA, INDEX, MANIFEST)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def canonical(value: object) -> bytes:
 def test_a_checkpoint_verifies_and_says_what_it_is(tmp_path: Path) -> None:
     made = write(tmp_path)
     assert manifest.verify(tmp_path / made.name) == made
-    assert (made.head, made.size_bytes) == (HEAD, 47)
+    assert (made.head, made.size_bytes) == (HEAD, 47 + len('{"tensors":{}}'))
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +84,7 @@ def test_a_missing_file_is_noticed(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_grew_is_noticed(tmp_path: Path) -> None:
     checkpoint = tmp_path / write(tmp_path).name
-    with (checkpoint / "model.pt").open("ab") as file:
+    with (checkpoint / DATA).open("ab") as file:
         file.write(b"x")
     with pytest.raises(DamagedError, match="41 bytes, not 40"):
         manifest.verify(checkpoint)
@@ -109,8 +109,8 @@ def test_a_link_is_refused_even_to_the_right_bytes(tmp_path: Path, name: str) ->
 
 def test_a_named_pipe_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     checkpoint = tmp_path / write(tmp_path).name
-    (checkpoint / "model.pt").unlink()
-    os.mkfifo(checkpoint / "model.pt")
+    (checkpoint / DATA).unlink()
+    os.mkfifo(checkpoint / DATA)
     with pytest.raises(DamagedError, match="not a plain file"):
         manifest.verify(checkpoint)
 
@@ -128,10 +128,11 @@ def test_a_manifest_under_another_name_is_refused(tmp_path: Path) -> None:
         manifest.verify(tmp_path / "step-000000008")
 
 
-def test_a_newer_format_is_refused_not_taken_for_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "age"), [(1, "an older"), (3, "a newer")])
+def test_another_format_is_refused_not_taken_for_damage(tmp_path: Path, version: int, age: str) -> None:
     checkpoint = tmp_path / write(tmp_path).name
-    forge(checkpoint, format=2)
-    with pytest.raises(ConfigError, match="a newer nightspot"):
+    forge(checkpoint, format=version)
+    with pytest.raises(ConfigError, match=f"{age} nightspot"):
         manifest.verify(checkpoint)
 
 
@@ -151,7 +152,7 @@ def test_without_the_hash_package_a_checkpoint_is_unverifiable_not_damaged(
 def test_the_newest_valid_one_is_found_behind_damaged_ones(tmp_path: Path) -> None:
     good, bad = write(tmp_path), write(tmp_path)
     (tmp_path / "step-000000003.tmp-x").mkdir()
-    flip_a_bit(tmp_path / bad.name / "model.pt", 3)
+    flip_a_bit(tmp_path / bad.name / DATA, 3)
     assert manifest.newest_valid(tmp_path) == good
     assert manifest.newest_valid(tmp_path / "nowhere") is None
 

@@ -23,7 +23,7 @@ class Night:
         self.progress, self.notice = folder / "progress", folder / "notice"
         self.request, self.checkpoints = folder / "save-now", folder / "checkpoints"
         self.loop = {"step": 0}
-        self.session = Session({"loop": self.loop})
+        self.session = Session({"loop": self.loop}, background=False)
 
     def step(self) -> None:
         self.loop["step"] += 1
@@ -103,7 +103,7 @@ def test_a_second_sigterm_during_the_last_save_does_no_harm(night: Night, monkey
         os.kill(os.getpid(), signal.SIGTERM)
         return commit(*arguments)
 
-    monkeypatch.setattr("nightspot.checkpoint.session.commit", interrupted)
+    monkeypatch.setattr("nightspot.checkpoint.inline.commit", interrupted)
     night.request.touch()
     with pytest.raises(SystemExit) as left, night.session as open_session:
         open_session.restore()
@@ -160,12 +160,12 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
             raise OSError(errno.ENOSPC, "No space left on device")
         return commit(*arguments)
 
-    monkeypatch.setattr("nightspot.checkpoint.session.commit", full)
+    monkeypatch.setattr("nightspot.checkpoint.inline.commit", full)
     return state
 
 
 def test_a_full_disk_is_told_and_training_goes_on(night: Night, full_disk: list[bool]) -> None:
-    with Session({"loop": night.loop}) as night.session:
+    with Session({"loop": night.loop}, background=False) as night.session:
         night.session.restore()
         for step in range(8):  # never three failures in a row
             full_disk[0] = step % 3 != 2

@@ -11,8 +11,9 @@ import pytest
 from nightspot.checkpoint import Session, manifest
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.errors import ConfigError, LoadError
+from nightspot.checkpoint.pieces import Part
 from nightspot.checkpoint.retention import retain, staging_for
-from tests.checkpoint.helpers import HEAD, blob, lines, save, write
+from tests.checkpoint.helpers import lines, order, save, write
 
 
 @pytest.fixture
@@ -216,12 +217,12 @@ def test_what_cannot_be_written_there_leaves_nothing(tmp_path: Path) -> None:
     staging = tmp_path / "staging"
     staging.mkdir()
 
-    def broken(_file: object) -> None:
+    def broken(_part: Part) -> memoryview:
         raise OSError("disk full")
 
     write(tmp_path)
     with pytest.raises(OSError, match="disk full"):
-        commit(tmp_path, [blob("a", b""), type(blob("b", b""))("b", broken)], HEAD, staging)
+        commit(order(tmp_path, {"a": b""}, staging), broken)
     assert list(staging.iterdir()) == []
     retain(tmp_path, 1, (), staging)
     assert manifest.names(tmp_path) == ["step-000000001"]

@@ -35,7 +35,7 @@ TREES = st.recursive(
 def there_and_back(value: Any) -> Any:
     encoder = Encoder()
     text = json.dumps(encoder.encode(value, "it"), allow_nan=False)
-    return Decoder(encoder.tensors, to_device=False).decode(json.loads(text))
+    return Decoder(lambda told: encoder.tensors.by_key[told["key"]].clone()).decode(json.loads(text))
 
 
 def exactly(value: Any) -> Any:
@@ -117,4 +117,4 @@ def test_what_cannot_be_kept_is_refused_with_its_path(value: object) -> None:
 
 def test_a_value_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(TypeError, match="shutil"):
-        Decoder([], to_device=False).decode({"!": "shutil.rmtree", "path": "/"})
+        Decoder(lambda _: None).decode({"!": "shutil.rmtree", "path": "/"})

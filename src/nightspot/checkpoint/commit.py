@@ -1,4 +1,4 @@
-"""Blobs -> a folder that is either wholly there after a power cut, or not there.
+"""An order -> a folder that is either wholly there after a power cut, or not there.
 
 Files are hashed as they are written and flushed to disk, then the manifest, then the folder; a rename makes
 it exist, and flushing the parent makes the rename last. Only after that may anybody be told.
@@ -6,88 +6,60 @@ it exist, and flushing the parent makes the rename last. Only after that may any
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
-from typing import IO, cast
+from collections.abc import Callable, Iterable
 
-from nightspot.checkpoint import _hashing
-from nightspot.checkpoint.capture import Blob
-from nightspot.checkpoint.manifest import MANIFEST, File, Head, Manifest, next_name
+from nightspot.checkpoint import _hashing, disk
+from nightspot.checkpoint.manifest import INDEX, MANIFEST, File, Manifest
+from nightspot.checkpoint.order import Order
+from nightspot.checkpoint.pieces import Part
 
-BUFFER_BYTES = 1 << 20
+Source = Callable[[Part], memoryview]  # the bytes of a part, valid until it is asked for the next one
+Beat = Callable[[], None]
 
 
-def commit(folder: Path, blobs: Iterable[Blob], head: Head, staging: Path | None = None) -> Manifest:
+def nothing() -> None:
+    """For who need not know that a save gets on."""
+
+
+def commit(order: Order, source: Source, beat: Beat = nothing) -> Manifest:
     """Write a new checkpoint; when this returns it is durable.
 
-    staging: where it is written, on the same file system; None: in `folder` itself.
-    Raises OSError (disk full, I/O error); what was written until then is removed.
+    beat: called each time something was written. Raises OSError (disk full, I/O error); what was written until
+    then is removed.
     """
-    name = next_name(folder)
-    unfinished = (staging or folder) / f"{name}.tmp-{os.urandom(6).hex()}"
-    unfinished.mkdir()
+    order.unfinished.mkdir()
     try:
-        manifest = _write_all(unfinished, name, blobs, head)
-        unfinished.rename(folder / name)
+        algorithm = _hashing.preferred()
+        files = write_parts(order, order.parts, source, algorithm, beat)
+        manifest = finish(order, [*files, _index(order, source, algorithm)], algorithm)
+        order.unfinished.rename(order.final)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(order.unfinished, ignore_errors=True)
         raise
-    sync_folder(folder)
+    disk.sync_folder(order.final.parent)
     return manifest
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def write_parts(order: Order, parts: Iterable[Part], source: Source, algorithm: str, beat: Beat) -> list[File]:
+    """The files of this rank, each on disk. Raises OSError."""
+    return [disk.write(order.unfinished / part.name, source(part), algorithm, beat) for part in parts]
 
 
-def _write_all(folder: Path, name: str, blobs: Iterable[Blob], head: Head) -> Manifest:
-    algorithm = _hashing.preferred()
-    files = tuple(_write(folder, blob, algorithm) for blob in blobs)
-    manifest = Manifest(name, head, algorithm, files)
-    content = manifest.to_bytes()
-    _write(folder, Blob(MANIFEST, lambda file: file.write(content)), algorithm)
-    sync_folder(folder)
+def finish(order: Order, files: Iterable[File], algorithm: str) -> Manifest:
+    """The manifest over files that are on disk, and all their names. Raises OSError."""
+    manifest = Manifest(order.name, order.head, algorithm, tuple(files))
+    disk.write(order.unfinished / MANIFEST, memoryview(manifest.to_bytes()), algorithm, nothing)
+    disk.sync_folder(order.unfinished)
     return manifest
 
 
-def _write(folder: Path, blob: Blob, algorithm: str) -> File:
-    with (folder / blob.name).open("xb", buffering=BUFFER_BYTES) as file:
-        hashed = _HashedFile(file, algorithm)
-        try:
-            blob.write(cast("IO[bytes]", hashed))
-        except Exception as error:
-            # torch hides the disk's error behind one of its own.
-            raise hashed.error or error from error
-        file.flush()
-        os.fsync(file.fileno())
-    return File(blob.name, hashed.size_bytes, hashed.hexdigest())
+def index_bytes(entries: object) -> bytes:
+    """The content of `index.json`, from the entries of all ranks."""
+    return json.dumps({"tensors": entries}, allow_nan=False, separators=(",", ":")).encode()
 
 
-class _HashedFile:
-    """Writes on, counting and hashing; keeps the OSError that a library above may swallow."""
-
-    def __init__(self, file: IO[bytes], algorithm: str) -> None:
-        self._file, self._hash = file, _hashing.new(algorithm)
-        self.size_bytes = 0
-        self.error: OSError | None = None
-        self.hexdigest = self._hash.hexdigest
-
-    def write(self, data: bytes | memoryview) -> int:
-        view = memoryview(data).cast("B")
-        self._hash.update(view)
-        self.size_bytes += len(view)
-        try:
-            return self._file.write(view)
-        except OSError as error:
-            self.error = self.error or error
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
+def _index(order: Order, source: Source, algorithm: str) -> File:
+    content = index_bytes(json.loads(bytes(source(order.entries))))
+    return disk.write(order.unfinished / INDEX, memoryview(content), algorithm, nothing)

@@ -19,8 +19,10 @@ from typing import IO, Any
 from nightspot.checkpoint import _hashing
 from nightspot.checkpoint.errors import ConfigError, DamagedError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "MANIFEST.json"
+STATE = "state.json"  # trees that are equal on every rank
+INDEX = "index.json"  # where the tensors lie
 MANIFEST_LIMIT_BYTES = 16 << 20
 BLOCK_BYTES = 1 << 20
 
@@ -73,6 +75,11 @@ class Manifest:
         body = {"format": FORMAT, **asdict(self.head), "algorithm": self.algorithm, "name": self.name}
         body |= {"files": [asdict(file) for file in self.files], "digest": self.digest}
         return _canonical(body | {"sha256": _sha256(body)})
+
+
+def rank_file(rank: int) -> str:
+    """Name of the file with the trees of one rank."""
+    return f"rank-{rank}.json"
 
 
 def names(folder: Path) -> list[str]:
@@ -137,7 +144,7 @@ def verify(checkpoint: Path) -> Manifest:
         raise DamagedError(f"{checkpoint.name}: expected a folder")
     manifest = read(checkpoint)
     for file in manifest.files:
-        _verify_file(checkpoint, file, manifest.algorithm)
+        verify_file(checkpoint, file, manifest.algorithm)
     return manifest
 
 
@@ -163,7 +170,7 @@ def _folders(folder: Path) -> Iterable[str]:
 
 
 def _read_whole(path: Path) -> bytes:
-    with _open_plain(path) as file:
+    with open_plain(path) as file:
         raw = file.read(MANIFEST_LIMIT_BYTES + 1)
     if len(raw) > MANIFEST_LIMIT_BYTES:
         raise DamagedError(f"{path.parent.name}: its manifest is larger than {MANIFEST_LIMIT_BYTES} bytes")
@@ -174,9 +181,11 @@ def _check_itself(raw: bytes, body: Mapping[str, Any]) -> None:
     unsigned = {key: value for key, value in body.items() if key != "sha256"}
     if body["sha256"] != _sha256(unsigned) or raw != _canonical(body):
         raise ValueError("it does not have the hash it names")
-    if body["format"] > FORMAT:
+    if body["format"] != FORMAT:
+        age = "a newer" if body["format"] > FORMAT else "an older"
         raise ConfigError(
-            f"{body['name']} has format {body['format']}, this version reads up to {FORMAT}: a newer nightspot wrote it"
+            f"{body['name']} has format {body['format']}, this version reads {FORMAT}: {age} nightspot wrote it; "
+            "train to the end with that one, or start in an empty folder"
         )
 
 
@@ -193,10 +202,11 @@ def _parse(body: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
-def _verify_file(checkpoint: Path, file: File, algorithm: str) -> None:
+def verify_file(checkpoint: Path, file: File, algorithm: str) -> None:
+    """Read every byte of a file. Raises DamagedError, UnverifiableError, OSError."""
     path, digest = checkpoint / file.name, _hashing.new(algorithm)
     try:
-        with _open_plain(path) as opened:
+        with open_plain(path) as opened:
             size_bytes = 0
             while block := opened.read(BLOCK_BYTES):
                 digest.update(block)
@@ -209,7 +219,7 @@ def _verify_file(checkpoint: Path, file: File, algorithm: str) -> None:
         raise DamagedError(f"{checkpoint.name}: {file.name} does not have the hash it was written with")
 
 
-def _open_plain(path: Path) -> IO[bytes]:
+def open_plain(path: Path) -> IO[bytes]:
     """Open a regular file. Raises DamagedError for a link or anything else, OSError as usual."""
     try:
         # O_NONBLOCK: a named pipe put there must not hang us.

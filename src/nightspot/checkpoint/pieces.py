@@ -110,6 +110,19 @@ def entries(files: Iterable[Filled]) -> dict[str, Any]:
     return found
 
 
+def rows(piece: Piece) -> Iterator[Piece]:
+    """The piece, or pieces of whole rows of it where it is larger than a file may be."""
+    if piece.size_bytes <= FILE_BYTES or not piece.sizes:
+        yield piece
+        return
+    most = max(1, FILE_BYTES * piece.sizes[0] // piece.size_bytes)
+    for first in range(0, piece.sizes[0], most):
+        count = min(most, piece.sizes[0] - first)
+        tensor = None if piece.tensor is None else piece.tensor.narrow(0, first, count)
+        offsets = (piece.offsets[0] + first, *piece.offsets[1:])
+        yield Piece(piece.key, piece.dtype, piece.shape, offsets, (count, *piece.sizes[1:]), tensor)
+
+
 def aligned(size_bytes: int, alignment_bytes: int) -> int:
     """The next multiple."""
     return -(-size_bytes // alignment_bytes) * alignment_bytes
@@ -123,7 +136,7 @@ def _whole(key: str, tensor: Any) -> Piece:
 def _grouped(pieces: Iterable[Piece]) -> Iterator[list[Place]]:
     places: list[Place] = []
     for piece in pieces:
-        for row in _rows(piece):
+        for row in rows(piece):
             if places and not _fits(places, row):
                 yield places
                 places = []
@@ -133,7 +146,7 @@ def _grouped(pieces: Iterable[Piece]) -> Iterator[list[Place]]:
 
 
 def _fits(places: list[Place], piece: Piece) -> bool:
-    same_state = _state(places[0].piece.key) == _state(piece.key)
+    same_state = state_of(places[0].piece.key) == state_of(piece.key)
     return same_state and _end(places) + piece.size_bytes <= FILE_BYTES
 
 
@@ -143,19 +156,6 @@ def _end(places: list[Place]) -> int:
     return aligned(places[-1].offset_bytes + places[-1].piece.size_bytes, PIECE_ALIGNMENT_BYTES)
 
 
-def _state(key: str) -> str:
+def state_of(key: str) -> str:
     """The state that a key belongs to; tensors of one rank have `rank-R/` before it."""
     return re.sub(r"rank-\d+/", "", key, count=1).partition("/")[0]
-
-
-def _rows(piece: Piece) -> Iterator[Piece]:
-    """The piece, or pieces of whole rows of it where it is larger than a file may be."""
-    if piece.size_bytes <= FILE_BYTES or not piece.sizes:
-        yield piece
-        return
-    most = max(1, FILE_BYTES * piece.sizes[0] // piece.size_bytes)
-    for first in range(0, piece.sizes[0], most):
-        count = min(most, piece.sizes[0] - first)
-        tensor = None if piece.tensor is None else piece.tensor.narrow(0, first, count)
-        offsets = (piece.offsets[0] + first, *piece.offsets[1:])
-        yield Piece(piece.key, piece.dtype, piece.shape, offsets, (count, *piece.sizes[1:]), tensor)

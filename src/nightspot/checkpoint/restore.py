@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nightspot.checkpoint import capture, manifest, random_state
+from nightspot.checkpoint import capture, manifest, random_state, reading
 from nightspot.checkpoint.errors import ConfigError, DamagedError, LoadError
 from nightspot.checkpoint.manifest import Head, Manifest
+from nightspot.checkpoint.reading import Contents
 from nightspot.checkpoint.retention import LOADING
 
 MOST_TRIES = 3  # loads of one checkpoint that never came to an end
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole checkpoint, read into memory and verified to the last byte; nothing live has changed."""
+
+    manifest: Manifest
+    contents: Contents
 
 
 @dataclass(slots=True)
 class Search:
     """Looks for the newest checkpoint that this training can go on from; `bad` collects those passed over.
 
-    staging: where loads that have not ended are noted, if not in `folder`.
+    staging: where loads that have not ended are noted, if not in `folder`: a note copied at that moment would outlive
+        the load, and count against a sound checkpoint on the next machine.
+    read: of a checkpoint, into memory, all of it verified.
     """
 
     folder: Path
@@ -28,10 +40,12 @@ class Search:
     warn: Callable[[str], None]
     bad: set[str] = field(default_factory=set)
     staging: Path | None = None
+    read: Callable[[Path, Manifest], Contents] = reading.read
 
-    def newest(self) -> Manifest | None:
+    def newest(self) -> Found | None:
         """None if there is no usable one and a start from the beginning makes sense.
 
+        The try to load it is noted from here on until `ended`: a process that dies meanwhile counts against it.
         Raises ConfigError: it belongs to another job, or every load of what is there came to a bad end.
         """
         crashing = []
@@ -40,7 +54,7 @@ class Search:
                 crashing.append(name)
                 self._pass_over(name, f"{name}: {MOST_TRIES} loads of it never ended: one step back")
             elif (found := self._verified(name)) is not None:
-                self._check(found)
+                self._compare_versions(found.manifest)
                 return found
         if crashing:
             raise ConfigError(f"no checkpoint is left that loads: {', '.join(crashing)}; start in an empty folder")
@@ -48,16 +62,46 @@ class Search:
             self.warn("no whole checkpoint is left: starting from the beginning")
         return None
 
+    def load(self, found: Found, states: Mapping[str, object]) -> Any:
+        """Put every state back; returns the random states, which are not set yet.
+
+        Raises ConfigError if the checkpoint does not fit the program, LoadError if loading fails: that counts as a
+        try, and so does a crash of the process meanwhile.
+        """
+        name, contents = found.manifest.name, found.contents
+        try:
+            saved, random_states = capture.decode(contents.trees, states, _by_key(contents))
+            contents.tensors.clear()  # what modules have copied shall not stay in memory beside them
+            capture.put_back(states, saved)
+        except ConfigError:
+            self._unnote(name)
+            raise
+        except Exception as error:
+            raise LoadError(f"{name} is whole, but loading it failed: {error!r}") from error
+        self._unnote(name)
+        _forgive(_marker(self.folder, name))
+        return random_states
+
     def _tries(self, name: str) -> int:
         folders = {self.folder, self.staging or self.folder}
         return sum(tries(folder, name) for folder in folders)
 
-    def _verified(self, name: str) -> Manifest | None:
+    def _verified(self, name: str) -> Found | None:
         try:
-            return manifest.verify(self.folder / name)
+            head = manifest.read(self.folder / name)
+            self._check(head)
+            _note_try(_marker(self.staging or self.folder, name))
+            return Found(head, self.read(self.folder / name, head))
         except DamagedError as error:
+            self._unnote(name)
             self._pass_over(name, f"damaged checkpoint skipped: {error}")
             return None
+        except OSError:
+            self._unnote(name)
+            raise
+
+    def _unnote(self, name: str) -> None:
+        _marker(self.staging or self.folder, name).unlink(missing_ok=True)
 
     def _pass_over(self, name: str, why: str) -> None:
         self.bad.add(name)
@@ -74,35 +118,13 @@ class Search:
             raise ConfigError(
                 f"{found.name} was made by {there.world_size} processes, this training has {here.world_size}"
             )
+
+    def _compare_versions(self, found: Manifest) -> None:
+        there, here = found.head, self.here
         for what in sorted(there.versions.keys() & here.versions.keys()):
             if there.versions[what] != here.versions[what]:
                 change = f"{what} was {there.versions[what]}, is {here.versions[what]}"
                 self.warn(f"{found.name}: {change}: the result may differ in its last bits")
-
-
-def load(
-    checkpoint: Path, files: tuple[manifest.File, ...], states: Mapping[str, object], staging: Path | None = None
-) -> Any:
-    """Put every state back; returns the random states, which are not set yet.
-
-    staging: where to note that a load has begun, if not beside the checkpoint: a note copied at that moment would
-        outlive the load, and count against a sound checkpoint on the next machine.
-    Raises ConfigError if the checkpoint does not fit the program, LoadError if loading fails: that counts
-    as a try, and so does a crash of the process meanwhile.
-    """
-    marker = _marker(staging or checkpoint.parent, checkpoint.name)
-    _note_try(marker)
-    try:
-        saved, random_states = capture.read(checkpoint, {file.name for file in files}, states)
-        capture.put_back(states, saved)
-    except ConfigError:
-        marker.unlink()
-        raise
-    except Exception as error:
-        raise LoadError(f"{checkpoint.name} is whole, but loading it failed: {error!r}") from error
-    marker.unlink()
-    _forgive(_marker(checkpoint.parent, checkpoint.name))
-    return random_states
 
 
 def set_random(random_states: Any, warn: Callable[[str], None]) -> None:
@@ -119,6 +141,10 @@ def tries(folder: Path, name: str) -> int:
         return 0
 
 
+def _by_key(contents: Contents) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda placeholder: contents.tensors[placeholder["key"]]
+
+
 def _forgive(marker: Path) -> None:
     """Earlier tries no longer count. Emptied, not removed: where the folder is copied, a removal may not be."""
     try:
@@ -133,7 +159,8 @@ def _marker(folder: Path, name: str) -> Path:
 
 
 def _note_try(marker: Path) -> None:
-    with marker.open("ab") as file:
+    """On a full disk without: it must not be what keeps a training from going on."""
+    with suppress(OSError), marker.open("ab") as file:
         file.write(b"x")
         file.flush()
         os.fsync(file.fileno())

@@ -8,6 +8,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from nightspot.checkpoint import manifest
+from nightspot.checkpoint.order import Order
 
 LOADING = "loading-"  # marker of a load in progress, see restore
 
@@ -31,17 +32,26 @@ def staging_for(folder: Path, wished: Path | None) -> Path:
     return wished
 
 
-def retain(folder: Path, keep: int, bad: Container[str], staging: Path | None = None) -> None:
+def apply(order: Order) -> None:
+    """What is right after a commit. Raises OSError."""
+    retain(Path(order.folder), order.keep, order.bad, Path(order.staging), keep_every=order.keep_every)
+
+
+def retain(
+    folder: Path, keep: int, bad: Container[str], staging: Path | None = None, *, keep_every: int | None = None
+) -> None:
     """Drop all that is older than the `keep` newest ones not known as `bad`. Raises OSError.
 
     staging: where to take them before they are removed piece by piece; None: `folder` itself.
+    keep_every: those whose number is a multiple of it stay for good.
     Called right after a commit, so the newest is one that was just written and is always among the kept.
     """
     all_names = manifest.names(folder)
     kept = [name for name in all_names if name not in bad][:keep]
     oldest = min((manifest.number(name) for name in kept), default=0)
     for name in all_names:
-        if manifest.number(name) < oldest:
+        number = manifest.number(name)
+        if number < oldest and (keep_every is None or number % keep_every or name in bad):
             _drop(folder, name, staging or folder)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,17 +12,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
-from nightspot.checkpoint import _numpy, _torch, random_state, restore, settings
+from nightspot.checkpoint import _numpy, _torch, restore, settings
+from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
-from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.errors import EXIT_CONFIG, EXIT_START_AGAIN, ConfigError, SaveError
-from nightspot.checkpoint.lock import FolderLock
-from nightspot.checkpoint.manifest import Head, Manifest
+from nightspot.checkpoint.hand import Hand
+from nightspot.checkpoint.inline import Inline
+from nightspot.checkpoint.interval import Kind
+from nightspot.checkpoint.manifest import Head
 from nightspot.checkpoint.notice import Notice, SaveRequest
+from nightspot.checkpoint.opening import Opened, open_folder
 from nightspot.checkpoint.progress import Progress, not_finite
-from nightspot.checkpoint.retention import retain, staging_for, sweep
+from nightspot.checkpoint.saving import MOST_FAILED_SAVES, Keeping, Saver
+from nightspot.checkpoint.schedule import Schedule
+from nightspot.checkpoint.voice import Voice
 
-MOST_FAILED_SAVES = 3
 PROGRESS_INTERVAL_S = 0.5
 KEEP_COPIED = 2
 
@@ -43,9 +46,12 @@ class Session:
 
     states: by name; anything with state_dict and load_state_dict, plain dicts (restored in place), generators
         of `random`, numpy and torch. Python's, numpy's and torch's global random states come by themselves.
-    folder: for checkpoints; None: none are written. interval_s: seconds between two of them (default 600).
-    fingerprint: what the job is; a checkpoint of another job is refused. keep: how many checkpoints stay.
-    nightspot's environment overrides folder, interval and fingerprint.
+    folder: for checkpoints; None: none are written. interval: how often, "auto" unless given; interval_s: the same in
+        seconds (0: after every step, which then waits for it).
+    keep: how many checkpoints stay; keep_every: those whose number is a multiple of it stay for good.
+    fingerprint: what the job is; a checkpoint of another job is refused.
+    background: False: each save holds training up until it is durable, and no writer process is started.
+    nightspot's environment overrides folder, interval, fingerprint and background.
 
     Raises ValueError or StateError at once for a name or an object that cannot be a state.
     """
@@ -55,27 +61,25 @@ class Session:
         states: Mapping[str, object],
         *,
         folder: str | Path | None = None,
+        interval: str | float | None = None,
         interval_s: float | None = None,
         keep: int = 2,
+        keep_every: int | None = None,
         fingerprint: str | None = None,
+        background: bool = True,
     ) -> None:
         check_states(states)
-        if keep < 1:
-            raise ValueError(f"keep = {keep}: expected 1 or more")
-        self._states, self._keep = dict(states), keep
-        self._wishes = settings.Wishes(None if folder is None else Path(folder), interval_s, fingerprint)
-        self._progress = Progress(None)
-        self._lock: FolderLock | None = None
-        self._staging: Path | None = None  # where to write and to drop, once the folder is open
-        self._markers: Path | None = (
-            None  # where loads are noted: nothing is renamed from there, any file system will do
-        )
-        self._bad: set[str] = set()
-        self._durable: str | None = None  # the newest checkpoint known to be whole
+        _check_keeping(keep, keep_every)
+        self._states, self._keep, self._keep_every = dict(states), keep, keep_every
+        wished = interval if interval is not None else interval_s
+        self._wishes = settings.Wishes(None if folder is None else Path(folder), wished, fingerprint)
+        self._background = background
+        self._voice = Voice(Progress(None))
+        self._opened: Opened | None = None
+        self._saver: Saver | None = None
         self._random: Any = None
-        self._failed_saves = 0
-        self._ready = False
-        self._saved_s = self._reported_s = -math.inf
+        self._ready = self._asked = False
+        self._reported_s = -math.inf
 
     def __enter__(self) -> Session:
         """Read the environment and listen for SIGTERM. Raises SystemExit(78) if the environment is wrong."""
@@ -83,7 +87,8 @@ class Session:
             self._settings = settings.read(os.environ, self._wishes)
         except ConfigError as error:
             raise self._refusal(error) from error
-        self._progress = Progress(self._settings.progress)
+        self._voice = Voice(Progress(self._settings.progress))
+        self._schedule = Schedule(self._settings.rule, self._settings.hazard, self._settings.longest_s)
         self._notice = Notice(self._settings.notice)
         self._request = SaveRequest(self._settings.save_request)
         if self._settings.folder is not None:  # else nothing could be saved: SIGTERM shall end us as ever
@@ -93,12 +98,16 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of everything. A ConfigError becomes SystemExit(78): starting again will not help."""
+        """Wait for the save in flight and let go of everything. A ConfigError becomes SystemExit(78)."""
         refusal = self._refusal(error) if isinstance(error, ConfigError) else None
-        self._notice.remove()
-        self._progress.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if self._saver is not None:
+                self._saver.close()
+        finally:
+            self._notice.remove()
+            self._voice.progress.close()
+            if self._opened is not None:
+                self._opened.close()
         if refusal is not None:
             raise refusal from error
 
@@ -111,8 +120,10 @@ class Session:
         self._refuse_many_processes()
         capture(self._states, None)  # what cannot be saved is better said now than at the first save
         found = self._restore()
-        self._ready, self._saved_s = True, time.monotonic()
-        self._progress.report("training", units_done=0.0 if found is None else found.units_done)
+        self._ready = True
+        units_done = 0.0 if found is None else found.units_done
+        self._schedule.begin(time.monotonic(), units_done)
+        self._voice.report("training", units_done=units_done)
         return found
 
     def restore_random(self) -> None:
@@ -121,7 +132,7 @@ class Session:
         Does nothing unless a checkpoint was restored, and nothing the second time.
         """
         if self._random is not None:
-            restore.set_random(self._random, self._warn)
+            restore.set_random(self._random, self._voice.warn)
         self._random = None
 
     def step(self, units_done: float, metrics: Mapping[str, float] | None = None) -> None:
@@ -135,14 +146,18 @@ class Session:
             raise RuntimeError("call restore() before the first step(), or earlier work would be lost")
         _check_units(units_done)
         self._report_progress(units_done, metrics or {})
-        if self._settings.folder is None:
+        if self._saver is None:
             return
+        due = self._schedule.due(time.monotonic(), units_done)
+        self._asked = self._request.wanted() or self._asked
+        self._saver.collect()
+        self._refuse_to_pretend(self._saver)
         if self._notice.given():
-            self._save(units_done)
-            self._leave()
-        asked = self._request.wanted()
-        if asked or time.monotonic() - self._saved_s >= self._settings.interval_s:
-            self._save_and_go_on(units_done)
+            self._save_and_leave(self._saver, units_done)
+        elif (due or self._asked) and not self._saver.busy:
+            self._save_and_go_on(self._saver, units_done)
+        else:
+            self._saver.prepare()
 
     def done(
         self,
@@ -159,80 +174,77 @@ class Session:
         if broken := not_finite(numbers):
             found = ", ".join(f"{name} = {numbers[name]}" for name in broken)
             raise ValueError(f"{found}: expected finite numbers; such a model must not be published")
-        self._progress.report("done", units_done=float(units_done), metrics=numbers, facts=dict(facts or {}))
+        if self._saver is not None:
+            self._saver.wait()
+        self._voice.report("done", units_done=float(units_done), metrics=numbers, facts=dict(facts or {}))
 
     def _restore(self) -> Restored | None:
         folder = self._settings.folder
         if folder is None:
-            self._say("no checkpoint folder was given: nothing is saved, an interruption loses all work")
+            self._voice.say("no checkpoint folder was given: nothing is saved, an interruption loses all work")
             return None
-        self._open(folder)
-        search = restore.Search(folder, self._head(0), self._warn, staging=self._markers)
+        self._opened = opened = open_folder(folder, self._settings.staging)
+        search = restore.Search(opened.folder, self._head(0), self._voice.warn, staging=opened.markers)
         newest = search.newest()
-        self._bad = search.bad
+        self._saver = self._new_saver(opened, tuple(search.bad))
         if newest is None:
             return None
-        self._random = restore.load(folder / newest.name, newest.files, self._states, self._markers)
-        restore.set_random(self._random, self._warn)
-        self._durable = newest.name
-        return Restored(newest.name, newest.head.units_done, newest.head.attempt)
+        made = newest.manifest
+        self._random = search.load(newest, self._states)
+        restore.set_random(self._random, self._voice.warn)
+        self._saver.durable = made.name
+        return Restored(made.name, made.head.units_done, made.head.attempt)
 
-    def _open(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(folder)
-        alone = self._lock.acquire()  # else an unfinished folder may be a living process's
-        wished = self._settings.staging
-        self._staging = staging_for(folder, wished)
-        self._markers = wished if wished is not None and wished.is_dir() else folder
-        for place in {folder, self._staging} if alone else ():
-            sweep(place)
+    def _new_saver(self, opened: Opened, bad: tuple[str, ...]) -> Saver:
+        keeping = Keeping(self._kept, self._keep_every, bad)
+        saver = Saver(self._states, opened, keeping, self._head, self._voice, self._hand(opened))
+        saver.listeners.append(self._schedule)
+        return saver
 
-    def _save_and_go_on(self, units_done: float) -> None:
-        saved = self._save(units_done)
-        if saved and self._notice.given():  # it came meanwhile: this very state is durable already
-            self._leave()
-        if self._failed_saves >= MOST_FAILED_SAVES:
-            raise SaveError(f"{MOST_FAILED_SAVES} saves in a row failed; the newest checkpoint is {self._durable}")
+    def _hand(self, opened: Opened) -> Hand:
+        wanted = self._background if self._settings.background is None else self._settings.background
+        return Background(opened.folder) if wanted else Inline()
 
-    def _save(self, units_done: float) -> bool:
-        began_s = time.monotonic()
-        try:
-            made = self._commit(units_done)
-        except OSError as error:
-            self._failed_saves += 1
-            self._warn(f"a checkpoint could not be saved, the newest is {self._durable}: {error}")
-            return False
-        finally:
-            self._saved_s = time.monotonic()
-            self._request.look_again()
-        self._failed_saves, self._durable = 0, made.name
-        self._report_checkpoint(made, self._saved_s - began_s)
-        return True
+    def _save_and_go_on(self, saver: Saver, units_done: float) -> None:
+        self._asked = False
+        saver.begin(units_done)
+        self._request.look_again()
+        told = self._notice.given()  # it came meanwhile: the state just copied is that of now
+        saved = saver.wait() if told or self._every_step else False
+        self._say_news()
+        if told and saved:
+            self._leave(saver)
+        self._refuse_to_pretend(saver)
 
-    def _commit(self, units_done: float) -> Manifest:
-        assert self._settings.folder is not None  # noqa: S101
-        blobs = capture(self._states, random_state.capture())
-        return commit(self._settings.folder, blobs, self._head(units_done), self._staging)
+    def _save_and_leave(self, saver: Saver, units_done: float) -> None:
+        saver.begin(units_done)
+        saver.wait()
+        self._leave(saver)
+
+    @property
+    def _every_step(self) -> bool:
+        rule = self._settings.rule
+        return rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
+
+    def _refuse_to_pretend(self, saver: Saver) -> None:
+        if saver.failed_saves >= MOST_FAILED_SAVES:
+            raise SaveError(f"{MOST_FAILED_SAVES} saves in a row failed; the newest checkpoint is {saver.durable}")
 
     @property
     def _kept(self) -> int:
         """Where the folder is copied away while we write, the newest may not be there yet when the machine goes: one more stays."""
         return self._keep if self._settings.staging is None else max(self._keep, KEEP_COPIED)
 
-    def _report_checkpoint(self, made: Manifest, save_s: float) -> None:
-        told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes}
-        self._progress.report("checkpoint", units_done=made.head.units_done, save_s=round(save_s, 6), **told)
-        try:
-            retain(self._settings.folder or Path(), self._kept, self._bad, self._staging)
-        except OSError as error:
-            self._warn(f"an old checkpoint could not be removed: {error}")
-
-    def _leave(self) -> None:
+    def _leave(self, saver: Saver) -> None:
         """On notice. Code 75 promises a durable checkpoint; an older one keeps that promise too."""
-        if self._durable is None:
+        if saver.durable is None:
             raise SaveError("asked to end, and no checkpoint could be saved")
-        self._say(f"asked to end: {self._durable} is durable, exit code {EXIT_START_AGAIN}")
+        self._voice.say(f"asked to end: {saver.durable} is durable, exit code {EXIT_START_AGAIN}")
         raise SystemExit(EXIT_START_AGAIN)
+
+    def _say_news(self) -> None:
+        if (news := self._schedule.news(time.monotonic())) is not None:
+            self._voice.say(news)
 
     def _report_progress(self, units_done: float, metrics: Mapping[str, float]) -> None:
         now_s = time.monotonic()
@@ -241,8 +253,8 @@ class Session:
         self._reported_s = now_s
         numbers = {name: float(value) for name, value in metrics.items()}
         for name in not_finite(numbers):
-            self._warn(f"{name} = {numbers.pop(name)} at {units_done} units")
-        self._progress.report("progress", units_done=float(units_done), metrics=numbers)
+            self._voice.warn(f"{name} = {numbers.pop(name)} at {units_done} units")
+        self._voice.report("progress", units_done=float(units_done), metrics=numbers)
 
     def _head(self, units_done: float) -> Head:
         here = self._settings
@@ -253,15 +265,15 @@ class Session:
             raise ConfigError(f"$WORLD_SIZE = {self._settings.world_size}: this version checkpoints one process only")
 
     def _refusal(self, error: ConfigError) -> SystemExit:
-        self._warn(f"{error} (exit code {EXIT_CONFIG}: starting again will not help)")
+        self._voice.warn(f"{error} (exit code {EXIT_CONFIG}: starting again will not help)")
         return SystemExit(EXIT_CONFIG)
 
-    def _warn(self, message: str) -> None:
-        self._say(f"warning: {message}")
-        self._progress.report("warning", message=message)
 
-    def _say(self, message: str) -> None:
-        print(f"nightspot: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the user's terminal or log
+def _check_keeping(keep: int, keep_every: int | None) -> None:
+    if keep < 1:
+        raise ValueError(f"keep = {keep}: expected 1 or more")
+    if keep_every is not None and keep_every < 1:
+        raise ValueError(f"keep_every = {keep_every}: expected 1 or more, or None")
 
 
 def _check_units(units_done: float) -> None:

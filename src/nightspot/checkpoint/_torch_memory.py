@@ -1,0 +1,88 @@
+"""Tensors to and from plain memory, as fast as that goes. With `_torch`, the only module here that touches torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nightspot.checkpoint.layout import Target
+from nightspot.checkpoint.pieces import ITEM_BYTES, Filled, Piece
+
+if TYPE_CHECKING:
+    import mmap
+
+    import torch
+
+
+def view(memory: Any, offset_bytes: int, dtype: str, sizes: Sequence[int]) -> torch.Tensor:
+    """A dense tensor of `sizes` over writable memory, without copying; it keeps the memory alive."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    count = math.prod(sizes)
+    if count == 0:
+        return torch.empty(tuple(sizes), dtype=kind)
+    raw = torch.frombuffer(memory, dtype=torch.uint8, count=count * ITEM_BYTES[dtype], offset=offset_bytes)
+    return raw.view(kind).view(tuple(sizes))
+
+
+def assemble(target: Target, dtype: str) -> torch.Tensor:
+    """The wanted box, once its spans are filled."""
+    whole = view(target.memory, target.offset_bytes, dtype, target.sizes)
+    for part in target.scattered:
+        whole[part.target] = view(part.memory, 0, dtype, part.sizes)[part.source]
+    return whole
+
+
+class Copying:
+    """Copies the pieces of one plan into an arena, again and again.
+
+    Copies between CPU memories run in torch's threads. From CUDA the memory is pinned, the copies run on a stream of
+    their own behind what the training has queued, and `copy` waits for them.
+    """
+
+    def __init__(self, memory: mmap.mmap, files: Sequence[Filled]) -> None:
+        self._targets = [
+            view(memory, filled.part.start_bytes + place.offset_bytes, place.piece.dtype, place.piece.sizes)
+            for filled in files
+            for place in filled.places
+        ]
+
+    def copy(self, pieces: Sequence[Piece]) -> None:
+        """Values of `pieces`, in the order of the plan's places."""
+        import torch
+
+        sources = [piece.tensor.detach() for piece in pieces]
+        with torch.no_grad():
+            if any(source.is_cuda for source in sources):
+                self._copy_cuda(sources)
+            else:
+                for target, source in zip(self._targets, sources, strict=True):
+                    target.copy_(source)
+
+    def _copy_cuda(self, sources: Sequence[torch.Tensor]) -> None:
+        import torch
+
+        make: Any = torch.cuda.Stream
+        streams = {source.device: make(source.device) for source in sources if source.is_cuda}
+        for device, stream in streams.items():
+            stream.wait_stream(torch.cuda.current_stream(device))
+        for target, source in zip(self._targets, sources, strict=True):
+            with torch.cuda.stream(streams.get(source.device)):
+                target.copy_(source, non_blocking=True)
+        for stream in streams.values():
+            stream.synchronize()
+
+
+def pin(memory: mmap.mmap) -> Callable[[], None] | None:
+    """Lock memory for copies from CUDA devices, once CUDA is in use; returns how to let go. None: not needed, or refused."""
+    import torch
+
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    address = torch.frombuffer(memory, dtype=torch.uint8).data_ptr()
+    if int(runtime.cudaHostRegister(address, len(memory), 0)) != 0:
+        return None
+    return lambda: runtime.cudaHostUnregister(address)

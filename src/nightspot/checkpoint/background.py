@@ -1,0 +1,256 @@
+"""The trainer's end of the writer process: memory that both see, one save in flight, and no waiting but on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nightspot.checkpoint import memory
+from nightspot.checkpoint.arena import Arena
+from nightspot.checkpoint.hand import Answer, Committed, Failed, NoWriterError, Trouble
+from nightspot.checkpoint.order import Order
+from nightspot.checkpoint.pieces import Piece
+from nightspot.checkpoint.snapshot import Snapshot
+
+MESSAGE_BYTES = 1 << 16
+START_PATIENCE_S = 60.0
+END_PATIENCE_S = 30.0
+SMALL_BYTES = 8 << 20  # mapping so little takes no time worth a thread
+ROOT = Path(__file__).parents[2]
+# Isolated: no file of the working folder, no PYTHON* variable and no .pth file changes what the writer is.
+BOOT = (
+    "import json, sys; sys.path += json.loads(sys.argv[1]); "
+    "from nightspot.checkpoint.writer import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+class Background:
+    """A `Hand` that has a writer process, started when it is first needed, and again should it die."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._owner = os.getpid()  # forked children of the trainer have no business with it
+        self._snapshot = Snapshot(self._arena_of)
+        self._arena: Arena | None = None
+        self._writer: _Process | None = None
+        self._in_flight = False
+        self._heard: deque[Answer] = deque()
+
+    def prepare(self, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
+        """Start the writer, which allocates memory; it is mapped here as soon as that is done."""
+        self._writer = self._writer or _Process(self._folder)
+        self._arena_of(self._snapshot.size_bytes(pieces, texts))
+
+    def begin(self, order: Order, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
+        """Copy everything, and hand it over."""
+        self._be_ready()
+        parts, entries, _ = self._snapshot.take(pieces, texts, order.rank)
+        try:
+            self._running().save(replace(order, parts=tuple(parts), entries=entries))
+        except OSError as error:
+            self._died()
+            raise OSError(f"the writer process is gone: {error}") from error
+        self._in_flight = True
+
+    def answer(self, patience_s: float) -> Answer | None:
+        """Reads what the writer said; beats only mean that it gets on."""
+        until_s = time.monotonic() + patience_s
+        while not self._heard and self._writer is not None:
+            message = self._writer.hear(until_s - time.monotonic())
+            if message is None:
+                break
+            until_s = time.monotonic() + patience_s
+            self._understand(message)
+        return self._heard.popleft() if self._heard else None
+
+    def give_up(self) -> None:
+        """Kill the writer."""
+        if self._writer is not None:
+            self._writer.kill()
+            self._died()
+
+    def close(self) -> None:
+        """End the writer, and let go of the memory."""
+        if self._owner != os.getpid():
+            return
+        if self._writer is not None:
+            self._writer.end()
+        self._writer = None
+        self._snapshot.forget()
+        if self._arena is not None:
+            self._arena.close()
+        self._arena = None
+
+    def _be_ready(self) -> None:
+        if self._writer is None:
+            self._writer = _Process(self._folder)
+            if self._arena is not None:
+                self._writer.share(self._arena)
+        while not self._writer.ready:
+            message = self._writer.hear(START_PATIENCE_S)
+            if message is None or "ended" in message:
+                why = "it does not answer" if message is None else message["ended"]
+                self.give_up()
+                raise NoWriterError(f"a writer process cannot be started here: {why}")
+            self._understand(message)
+
+    def _arena_of(self, size_bytes: int) -> Arena:
+        if self._arena is None or self._arena.size_bytes < size_bytes:
+            memory.check(size_bytes)
+            before, self._arena = self._arena, _shared(size_bytes)
+            if before is not None:
+                before.close()
+            self._running().share(self._arena)
+        return self._arena
+
+    def _running(self) -> _Process:
+        assert self._writer is not None  # noqa: S101
+        return self._writer
+
+    def _understand(self, message: Mapping[str, Any]) -> None:
+        if "committed" in message:
+            self._in_flight = False
+            self._heard.append(Committed(**message["committed"]))
+        elif "failed" in message:
+            self._in_flight = False
+            self._heard.append(Failed(message["failed"]))
+        elif "trouble" in message:
+            self._heard.append(Trouble(message["trouble"]))
+        elif "allocated" in message:
+            self._map(message["allocated"])
+        elif "ended" in message:
+            self._died(message["ended"])
+
+    def _map(self, size_bytes: int) -> None:
+        arena = self._arena
+        if arena is None or arena.size_bytes != size_bytes:
+            return
+        if size_bytes <= SMALL_BYTES:
+            arena.populate()
+        else:
+            threading.Thread(target=arena.populate, name="nightspot-arena", daemon=True).start()
+
+    def _died(self, why: str = "killed for its silence") -> None:
+        if self._in_flight:
+            self._heard.append(Failed(f"the writer process is gone: {why}"))
+        self._writer, self._in_flight = None, False
+
+
+class _Process:
+    """A writer process. Messages are whole packets; descriptors travel with them."""
+
+    def __init__(self, folder: Path) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line, self.ready = ours, False
+        with theirs:
+            self._errors = os.memfd_create("nightspot-writer-errors", os.MFD_CLOEXEC)
+            try:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        "-c",
+                        BOOT,
+                        json.dumps(_paths()),
+                        str(theirs.fileno()),
+                        str(os.getpid()),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # a pipe of the trainer's must not stay open because of us
+                    stderr=self._errors,
+                    pass_fds=[theirs.fileno()],
+                )
+            except OSError as error:
+                self._close()
+                raise NoWriterError(f"a writer process cannot be started here: {error}") from error
+        self._tell({"do": "open", "folder": str(folder)})
+
+    def share(self, arena: Arena) -> None:
+        """Hand over the memory."""
+        assert arena.descriptor is not None  # noqa: S101
+        with suppress(OSError):  # it is gone: that is noticed when something is heard of it
+            self._tell({"do": "arena", "size_bytes": arena.size_bytes}, arena.descriptor)
+
+    def save(self, order: Order) -> None:
+        """Hand over an order. Raises OSError if the writer is gone."""
+        descriptor = os.memfd_create("nightspot-order", os.MFD_CLOEXEC)
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                file.write(order.to_bytes())
+            self._tell({"do": "save"}, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def hear(self, patience_s: float) -> dict[str, Any] | None:
+        """A message; `{"ended": why}` once it is gone; None if none came in time."""
+        if not select.select([self._line], [], [], max(0.0, patience_s))[0]:
+            return None
+        try:
+            raw = self._line.recv(MESSAGE_BYTES)
+        except OSError:
+            raw = b""
+        if not raw:
+            return {"ended": self._last_words()}
+        message: dict[str, Any] = json.loads(raw)
+        self.ready = self.ready or "ready" in message
+        return message
+
+    def kill(self) -> None:
+        """By force."""
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def end(self) -> None:
+        """Let it finish what it does, and wait for it."""
+        with suppress(OSError):
+            self._tell({"do": "end"})
+        try:
+            self._process.wait(END_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._close()
+
+    def _tell(self, message: Mapping[str, object], *descriptors: int) -> None:
+        socket.send_fds(self._line, [json.dumps(message).encode()], list(descriptors))
+
+    def _last_words(self) -> str:
+        try:
+            code: int | None = self._process.wait(END_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        said = os.pread(self._errors, MESSAGE_BYTES, 0).decode(errors="replace").strip().splitlines()
+        self._close()
+        return f"exit code {code}" + (f", {said[-1]}" if said else "")
+
+    def _close(self) -> None:
+        self._line.close()
+        with suppress(OSError):
+            os.close(self._errors)
+        self._errors = -1
+
+
+def _shared(size_bytes: int) -> Arena:
+    try:
+        return Arena.shared(size_bytes)
+    except (OSError, AttributeError) as error:
+        raise NoWriterError(f"memory to share with a writer process is not to be had here: {error}") from error
+
+
+def _paths() -> list[str]:
+    """Where the trainer finds modules; first of all this very package."""
+    return [str(ROOT), *(str(Path(entry).absolute()) for entry in sys.path)]

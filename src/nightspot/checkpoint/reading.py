@@ -1,0 +1,179 @@
+"""Files of a checkpoint -> fresh memory, each byte hashed on its way: one pass, several threads, nothing live changes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from errno import EIO
+from pathlib import Path
+from typing import Any
+
+from nightspot.checkpoint import _hashing
+from nightspot.checkpoint.errors import DamagedError
+from nightspot.checkpoint.layout import Span, Target, targets
+from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, open_plain, rank_file
+
+BLOCK_BYTES = 8 << 20
+MOST_BUFFERS = 512  # in one call; the system's own limit is 1024
+MOST_THREADS = 8
+
+Boxes = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # key -> offsets and sizes of what is wanted of it
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a verified checkpoint holds for one rank. trees: by state's name. tensors: by key of `index.json`."""
+
+    trees: dict[str, Any]
+    index: dict[str, Any]
+    tensors: dict[str, Any]
+
+
+def read(checkpoint: Path, manifest: Manifest, rank: int = 0) -> Contents:
+    """All of a checkpoint of one process, every byte verified.
+
+    Raises DamagedError, UnverifiableError, OSError.
+    """
+    trees, index = read_trees(checkpoint, manifest, rank)
+    return Contents(trees, index, read_tensors(checkpoint, manifest, index))
+
+
+def read_trees(checkpoint: Path, manifest: Manifest, rank: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The trees for `rank`, and the index: key -> dtype, shape, pieces. Raises as `read` does."""
+    found = {file.name: file for file in manifest.files}
+    texts = [_json(checkpoint, found.get(name), manifest.algorithm) for name in (STATE, rank_file(rank), INDEX)]
+    return texts[0] | texts[1], texts[2].get("tensors", {})
+
+
+def read_tensors(
+    checkpoint: Path, manifest: Manifest, index: Mapping[str, Any], boxes: Boxes | None = None
+) -> dict[str, Any]:
+    """Tensors in CPU memory, by key of the index. boxes: read only these, and only files that hold something of them;
+    None: all, and every file that is neither a tree nor the index is verified.
+
+    Raises DamagedError where a byte differs, UnverifiableError, OSError.
+    """
+    wanted = {key: _whole(entry) for key, entry in index.items()} if boxes is None else boxes
+    planned = targets(index, wanted)
+    spans: dict[str, list[Span]] = {}
+    for target in planned:
+        for span in target.spans:
+            spans.setdefault(span.file, []).append(span)
+    texts = {STATE, INDEX, *(file.name for file in manifest.files if file.name.endswith(".json"))}
+    files = [file for file in manifest.files if file.name in spans or (boxes is None and file.name not in texts)]
+    _refuse_unknown(checkpoint, spans, manifest)
+    _in_threads(checkpoint, files, manifest.algorithm, spans)
+    return {target.key: _tensor(target, index[target.key]["dtype"]) for target in planned}
+
+
+def read_file(checkpoint: Path, file: File, algorithm: str, spans: Iterable[Span]) -> None:
+    """Fill the spans' memory from a file, all of which is hashed. Spans must not overlap in the file.
+
+    Raises DamagedError where it is not what was written, UnverifiableError, OSError.
+    """
+    digest = _hashing.new(algorithm)
+    try:
+        with open_plain(checkpoint / file.name) as opened:
+            _check_size(checkpoint, file, os.fstat(opened.fileno()).st_size)
+            for batch in _batches(_segments(spans, file.size_bytes)):
+                _fill(opened.fileno(), batch, f"{checkpoint.name}: {file.name}")
+                for _, memory in batch:
+                    digest.update(memory)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{checkpoint.name}: {file.name} is missing") from error
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        raise DamagedError(f"{checkpoint.name}: {file.name} cannot be read: {error}") from error
+    if digest.hexdigest() != file.hash:
+        raise DamagedError(f"{checkpoint.name}: {file.name} does not have the hash it was written with")
+
+
+def _in_threads(checkpoint: Path, files: Sequence[File], algorithm: str, spans: Mapping[str, list[Span]]) -> None:
+    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)), len(files))
+    if threads <= 1:
+        for file in files:
+            read_file(checkpoint, file, algorithm, spans.get(file.name, ()))
+        return
+    largest_first = sorted(files, key=lambda file: -file.size_bytes)
+    with ThreadPoolExecutor(threads) as pool:
+        readings = [
+            pool.submit(read_file, checkpoint, file, algorithm, spans.get(file.name, ())) for file in largest_first
+        ]
+        try:
+            for reading in readings:
+                reading.result()
+        finally:
+            for reading in readings:
+                reading.cancel()
+
+
+def _json(checkpoint: Path, file: File | None, algorithm: str) -> dict[str, Any]:
+    if file is None:
+        return {}
+    content = bytearray(file.size_bytes)
+    read_file(checkpoint, file, algorithm, [Span(file.name, 0, memoryview(content))])
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def _segments(spans: Iterable[Span], size_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    """The whole file in its order: the spans' memory, and scratch memory for what nobody wants. In blocks."""
+    scratch = memoryview(bytearray(min(size_bytes, BLOCK_BYTES)))
+    at = 0
+    for span in [*sorted(spans, key=lambda span: span.offset_bytes), Span("", size_bytes, memoryview(b""))]:
+        for start in range(at, span.offset_bytes, BLOCK_BYTES):
+            yield start, scratch[: min(BLOCK_BYTES, span.offset_bytes - start)]
+        for start in range(0, len(span.memory), BLOCK_BYTES):
+            yield span.offset_bytes + start, span.memory[start : start + BLOCK_BYTES]
+        at = span.offset_bytes + len(span.memory)
+
+
+def _batches(segments: Iterable[tuple[int, memoryview]]) -> Iterator[list[tuple[int, memoryview]]]:
+    """Neighbours that are read by one call: about a block."""
+    batch: list[tuple[int, memoryview]] = []
+    size_bytes = 0
+    for segment in segments:
+        if batch and (size_bytes + len(segment[1]) > BLOCK_BYTES or len(batch) == MOST_BUFFERS):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(segment)
+        size_bytes += len(segment[1])
+    if batch:
+        yield batch
+
+
+def _fill(descriptor: int, batch: Sequence[tuple[int, memoryview]], name: str) -> None:
+    missing = sum(len(memory) for _, memory in batch)
+    if os.preadv(descriptor, [memory for _, memory in batch], batch[0][0]) == missing:
+        return
+    for start, memory in batch:  # it came in part: now piece by piece
+        done = 0
+        while done < len(memory):
+            read_bytes = os.preadv(descriptor, [memory[done:]], start + done)
+            if read_bytes == 0:
+                raise DamagedError(f"{name} became shorter while it was read")
+            done += read_bytes
+
+
+def _check_size(checkpoint: Path, file: File, size_bytes: int) -> None:
+    if size_bytes != file.size_bytes:
+        raise DamagedError(f"{checkpoint.name}: {file.name} has {size_bytes} bytes, not {file.size_bytes}")
+
+
+def _refuse_unknown(checkpoint: Path, spans: Mapping[str, object], manifest: Manifest) -> None:
+    if unknown := sorted(spans.keys() - {file.name for file in manifest.files}):
+        raise DamagedError(f"{checkpoint.name}: its index names files that its manifest does not: {', '.join(unknown)}")
+
+
+def _whole(entry: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    return [0] * len(entry["shape"]), list(entry["shape"])
+
+
+def _tensor(target: Target, dtype: str) -> Any:
+    from nightspot.checkpoint import _torch_memory
+
+    return _torch_memory.assemble(target, dtype)
