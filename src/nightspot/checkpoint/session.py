@@ -210,7 +210,7 @@ class Session:
         saver.begin(units_done)
         self._request.look_again()
         told = self._notice.given()  # it came meanwhile: the state just copied is that of now
-        saved = saver.wait() if told or self._every_step else False
+        saved = saver.wait() if told or self._waits else False
         self._say_news()
         if told and saved:
             self._leave(saver)
@@ -222,9 +222,9 @@ class Session:
         self._leave(saver)
 
     @property
-    def _every_step(self) -> bool:
+    def _waits(self) -> bool:
         rule = self._settings.rule
-        return rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
+        return self._settings.waits or rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
 
     def _refuse_to_pretend(self, saver: Saver) -> None:
         if saver.failed_saves >= MOST_FAILED_SAVES:

@@ -18,7 +18,7 @@ class Settings:
 
     rule: how often to save; longest_s, hazard: what "auto" reckons with. Times are of this process's own clock.
     staging: a folder on the same file system where nobody looks, if somebody looks into `folder` at any moment and copies it.
-    background: saves by a process of their own; None: as the script wishes.
+    background: saves by a process of their own; None: as the script wishes. waits: training goes on only once a save is durable.
     """
 
     folder: Path | None
@@ -33,6 +33,7 @@ class Settings:
     longest_s: float = LONGEST_S
     hazard: Hazard = field(default_factory=Hazard)
     background: bool | None = None
+    waits: bool = False
 
     @property
     def interval_s(self) -> float:
@@ -66,6 +67,7 @@ def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
         longest_s=_seconds("checkpoint interval", seconds) if seconds and rule.kind is not Kind.TIME else LONGEST_S,
         hazard=_hazard(environment),
         background=_switch(environment, "NIGHTSPOT_CHECKPOINT_BACKGROUND"),
+        waits=_switch(environment, "NIGHTSPOT_CHECKPOINT_WAIT") or False,
     )
 
 

@@ -18,8 +18,11 @@ PROGRESS, NOTICE, SAVE_REQUEST, OUTPUT = "progress.jsonl", "notice.json", "save-
 NEVER = 10**12
 
 
-def variables(settings: Settings, number: int, every: float, hold: Optional[int]) -> dict[str, str]:
-    """All of a Life. every: steps between two checkpoints of nightspot.checkpoint, inf for none; hold: where the probe waits."""
+def variables(
+    settings: Settings, number: int, every: float, hold: Optional[int], *, waits: bool = True
+) -> dict[str, str]:
+    """All of a Life. every: steps between two checkpoints of nightspot.checkpoint, inf for none; hold: where the probe waits; waits:
+    whether training goes on only when a save is done."""
     own = settings.life_folder / str(number)
     given = {**_machine_learning(settings, own), **settings.training.environment, **_ours(settings, number, own, every)}
     found = environment(os.environ, given)
@@ -30,7 +33,7 @@ def variables(settings: Settings, number: int, every: float, hold: Optional[int]
         release=own / RELEASE,
         paths=list(dict.fromkeys([settings.watched.folder, settings.given, *_folder_of(settings.artifact)])),
     )
-    return {**found, **probe}
+    return {**found, **probe, **({"NIGHTSPOT_CHECKPOINT_WAIT": "1"} if waits else {})}
 
 
 def _ours(settings: Settings, number: int, own: Path, every: float) -> dict[str, str]:

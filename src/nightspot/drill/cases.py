@@ -104,13 +104,24 @@ class UnderWay:
 
     def finish(self) -> Training:
         """Start it, and again where it asks for that or fails, until the model is there."""
-        failed = 0
+        failed, before = 0, self._files()
         while not self.lives or self.lives[-1].blow is not None or self.lives[-1].exit_code != 0:
             life = self.live(Untouched())
             failed += life.exit_code not in (0, START_AGAIN)
-            if failed >= max(1, self.stage.settings.failures) or len(self.lives) >= MOST_LIVES:
+            found, before = before, self._files()
+            if self._hopeless(failed, same=found == before):
                 return self.result(_fault(life, failed), Cause.CRASHED)
         return self.result()
+
+    def _hopeless(self, failed: int, *, same: bool) -> bool:
+        """Whether starting it again is no use. same: the last Life left the checkpoints as it found them."""
+        return failed >= max(1, self.stage.settings.failures) or (failed > 1 and same) or len(self.lives) >= MOST_LIVES
+
+    def _files(self) -> list[tuple[str, int, int]]:
+        """All that a start of the program finds: where it fails on it twice, it will fail on it for ever."""
+        folder = self.place.folder
+        stats = [(str(path), path.lstat()) for path in sorted(folder.rglob("*"))] if folder.is_dir() else []
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
     def result(self, fault: Optional[str] = None, cause: Optional[Cause] = None) -> Training:
         """As it stands."""

@@ -60,13 +60,17 @@ class Scene:
 
 
 class Strike(Protocol):
-    """What is to happen to a Life. hold: where the probe shall wait, in steps."""
+    """What is to happen to a Life. hold: where the probe shall wait, in steps; slowly: its writes are slowed down; waits: training
+    goes on only when a save is done, where our library saves: else saves would fall elsewhere in each training."""
 
     @property
     def hold(self) -> Optional[int]: ...
 
     @property
     def slowly(self) -> bool: ...
+
+    @property
+    def waits(self) -> bool: ...
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Called after each look: strikes, and says how, once its moment has come."""
@@ -79,6 +83,7 @@ class Untouched:
 
     hold: Optional[int] = None
     slowly: bool = False
+    waits: bool = True
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Never."""
@@ -122,7 +127,7 @@ class Stage:
         command = self.settings.training.command
         words = around.slowed(command) if strike.slowly else command
         hold = None if self.by_lines else strike.hold
-        variables = around.variables(self.settings, number, self.every, hold)
+        variables = around.variables(self.settings, number, self.every, hold, waits=strike.waits)
         program = sandbox.start(machine.words(), words, self.settings.directory, variables, own / OUTPUT)
         scene = Scene(self.settings, machine, own, program, self._ears(machine, own), watcher, self.by_lines, began_s)
         try:

@@ -20,6 +20,7 @@ class AtStep:
 
     step: int
     slowly: bool = False
+    waits: bool = True
 
     @property
     def hold(self) -> Optional[int]:
@@ -41,6 +42,7 @@ class OnNotice:
     step: int
     latest: int
     slowly: bool = False
+    waits: bool = True
 
     @property
     def hold(self) -> Optional[int]:
@@ -83,6 +85,7 @@ class InSave:
     beside: frozenset[str]
     after: int = 1
     slowly: bool = False
+    waits: bool = False  # training goes on beside the save, as it would
     met: int = 0  # moments that were looked at, and found no save unfinished
     hold: Optional[int] = None
 
@@ -115,6 +118,7 @@ class AfterSave:
     count: int
     by_protocol: bool
     slowly: bool = False
+    waits: bool = True
     hold: Optional[int] = None
 
     def strike(self, scene: Scene) -> Optional[Blow]:
