@@ -16,6 +16,9 @@ class SaveCost:
 
     A save costs the stall, and as much as steps were slower while it was in flight. Of steps the medians are compared: an evaluation
     between two of them is no slowdown. The first step is left out: compilers and caches warm up in it.
+
+    cost_s: training time that a save takes, the median of the last five, of two the lower one: the very first prepares memory, too.
+    save_s: from its beginning until it is durable, the 95th percentile of the last twenty; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,7 @@ class SaveCost:
         self._stall_s = 0.0
         self._costs: deque[float] = deque(maxlen=COSTS)
         self._saves: deque[float] = deque(maxlen=SAVES)
+        self.cost_s, self.save_s = ASSUMED_COST_S, 0.0
 
     def stepped(self, now_s: float) -> None:
         """One more step has ended."""
@@ -43,6 +47,7 @@ class SaveCost:
         slower_s = self._slower_s() if self._flying_since_s is not None else 0.0
         self._costs.append(self._stall_s + min(slower_s, save_s))
         self._saves.append(save_s)
+        self.cost_s, self.save_s = median_low(self._costs), quantile(self._saves, 0.95)
         self._flying_since_s = None
 
     def failed(self) -> None:
@@ -55,19 +60,9 @@ class SaveCost:
         return bool(self._costs)
 
     @property
-    def cost_s(self) -> float:
-        """Training time that a save takes: the median of the last five, the lower one of two. The very first prepares memory, too."""
-        return median_low(self._costs) if self._costs else ASSUMED_COST_S
-
-    @property
     def saves_s(self) -> tuple[float, ...]:
         """How long the last twenty took, from their beginning until durable."""
         return tuple(self._saves)
-
-    @property
-    def save_s(self) -> float:
-        """The 95th percentile of these; 0 before the first."""
-        return quantile(self._saves, 0.95) if self._saves else 0.0
 
     def _slower_s(self) -> float:
         if len(self._alone) < FEWEST_STEPS or not self._beside:

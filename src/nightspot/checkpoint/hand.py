@@ -12,11 +12,12 @@ from nightspot.checkpoint.pieces import Piece
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The save in flight is durable."""
+    """The save in flight is durable. at_s: since when, by `time.monotonic()`; None: since just now."""
 
     name: str
     digest: str
     size_bytes: int
+    at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from nightspot.checkpoint import retention
 from nightspot.checkpoint.arena import allocate
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.lock import SharedLock
+from nightspot.checkpoint.manifest import Manifest
+from nightspot.checkpoint.many import commit as many
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part
 
@@ -52,7 +54,7 @@ class Trainer:
         """A message, and the descriptor that came with it; None once there will be none."""
         watched = [self._line] + ([] if self._life is None else [self._life])
         while self._line not in select.select(watched, [], [], LOOK_S)[0]:
-            if self._gone():
+            if self.gone():
                 watched, self._life = [self._line], None
                 if self._line not in select.select(watched, [], [], 0)[0]:
                     return None
@@ -73,7 +75,8 @@ class Trainer:
         except OSError:
             return
 
-    def _gone(self) -> bool:
+    def gone(self) -> bool:
+        """It has died."""
         return os.getppid() != self._pid
 
 
@@ -118,15 +121,21 @@ class Writer:
     def _save(self, descriptor: int) -> None:
         try:
             order = Order.from_bytes(_whole(descriptor))
-            made = commit(order, self._part, self._tell_beat)
+            made = self._commit(order)
         except Exception as error:
             self._trainer.tell(failed=_told(error))
             return
-        self._trainer.tell(committed={"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes})
+        told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes, "at_s": time.monotonic()}
+        self._trainer.tell(committed=told)
         try:
             retention.apply(order)
         except OSError as error:
             self._trainer.tell(trouble=f"an old checkpoint could not be removed: {_told(error)}")
+
+    def _commit(self, order: Order) -> Manifest:
+        if order.size == 1:
+            return commit(order, self._part, self._tell_beat)
+        return many.commit(order, self._part, self._tell_beat, self._trainer.gone)
 
     def _part(self, part: Part) -> memoryview:
         assert self._memory is not None  # noqa: S101
