@@ -1,0 +1,102 @@
+"""Which checkpoints a bucket has. A listing only says what to ask for: what exists is said by the manifests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from nightspot.checkpoint import _hashing, manifest
+from nightspot.checkpoint.bucket_objects import Bucket
+from nightspot.checkpoint.errors import DamagedError
+from nightspot.checkpoint.manifest import MANIFEST, MANIFEST_LIMIT_BYTES, File, Manifest
+from nightspot.checkpoint.store_errors import AbsentError, BusyError, StoreError
+from nightspot.checkpoint.store_patience import Patience
+
+NAME = re.compile(r"step-(\d{9,18})")
+HASH = "nightspot-hash"  # metadata of each object: algorithm:hex, as in the manifest
+THREADS = 8
+
+
+def names(bucket: Bucket, ask: Patience) -> list[str]:
+    """Names below the prefix that a checkpoint can have, newest first: begun, perhaps not finished, perhaps damaged."""
+    found = [name for name in ask(lambda: list(bucket.folders())) if NAME.fullmatch(name)]
+    return sorted(found, key=manifest.number, reverse=True)
+
+
+def read(bucket: Bucket, name: str, ask: Patience) -> Manifest:
+    """The manifest. Raises AbsentError: there is none, so no such checkpoint. DamagedError, ConfigError, StoreError."""
+    return manifest.parse(raw(bucket, name, ask), name)
+
+
+def raw(bucket: Bucket, name: str, ask: Patience) -> bytes:
+    """The manifest's bytes. Raises what `read` raises."""
+    found = ask(lambda: bucket.read(f"{name}/{MANIFEST}", MANIFEST_LIMIT_BYTES))
+    if len(found) > MANIFEST_LIMIT_BYTES:
+        raise DamagedError(f"{name}: its manifest is larger than {MANIFEST_LIMIT_BYTES} bytes")
+    return found
+
+
+def faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
+    """What is wrong with its files as far as can be seen without reading them: missing, of another size, of another hash."""
+
+    def look(file: File) -> str | None:
+        try:
+            there = ask(lambda: bucket.head(f"{found.name}/{file.name}"))
+        except AbsentError:
+            return f"{file.name} is missing"
+        if there.size_bytes != file.size_bytes:
+            return f"{file.name} has {there.size_bytes} bytes, not {file.size_bytes}"
+        marked = there.metadata.get(HASH)
+        return f"{file.name} is another file" if marked and not marked.endswith(f":{file.hash}") else None
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [fault for fault in pool.map(look, found.files) if fault is not None]
+
+
+def hash_faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
+    """The same from every byte."""
+
+    def look(file: File) -> str | None:
+        digest = _hashing.new(found.algorithm)
+        for block in blocks(bucket, f"{found.name}/{file.name}", file.size_bytes, ask):
+            digest.update(block)
+        wrong = digest.hexdigest() != file.hash
+        return (
+            f"{file.name}: bytes 0 to {file.size_bytes} do not have the hash they were written with" if wrong else None
+        )
+
+    seen = faults(bucket, found, ask)
+    if seen:
+        return seen
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [fault for fault in pool.map(look, found.files) if fault is not None]
+
+
+def blocks(
+    bucket: Bucket, key: str, size_bytes: int, ask: Patience, start: int = 0, count: int | None = None
+) -> Iterator[bytes]:
+    """`count` bytes from `start` on of an object that has `size_bytes` in all; goes on where a connection broke.
+
+    Raises DamagedError where it has another size, AbsentError, StoreError.
+    """
+    left = size_bytes - start if count is None else count
+    stream: Iterator[bytes] | None = None
+
+    def more() -> bytes:
+        nonlocal stream
+        try:
+            stream = stream or bucket.blocks(key, start, left, size_bytes)
+            block = next(stream, b"")
+        except StoreError:
+            stream = None
+            raise
+        if not block:
+            stream = None
+            raise BusyError(f"{key}: the answer ended early")
+        return block
+
+    while left > 0:
+        block = ask(more)
+        start, left = start + len(block), left - len(block)
+        yield block
