@@ -12,7 +12,7 @@ from typing import Any
 
 from nightspot.checkpoint import _boto3
 from nightspot.checkpoint.errors import ConfigError, DamagedError
-from nightspot.checkpoint.store_errors import StoreError
+from nightspot.checkpoint.store_errors import BusyError, StoreError
 
 CONNECTIONS = 16
 BLOCK_BYTES = 1 << 20
@@ -93,11 +93,17 @@ class Bucket:
 
     def read(self, key: str, limit_bytes: int) -> bytes:
         """A small object; one byte more than the limit says that it is larger."""
-        with closing(self._call("get_object", key)["Body"]) as body:
+        told = self._call("get_object", key)
+        with closing(told["Body"]) as body:
             try:
-                return bytes(body.read(limit_bytes + 1))
+                found = bytes(body.read(limit_bytes + 1))
             except Exception as error:
                 raise _boto3.trouble(error, key) from error
+        if len(found) < min(
+            int(told["ContentLength"]), limit_bytes + 1
+        ):  # asked for so many, botocore says nothing of it
+            raise BusyError(f"{key}: the answer ended early")
+        return found
 
     def blocks(self, key: str, start: int, count: int, size_bytes: int) -> Iterator[bytes]:
         """So many bytes from `start` on of an object that has `size_bytes` in all, in blocks; the connection may break.
