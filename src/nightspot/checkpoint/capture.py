@@ -64,7 +64,8 @@ def decode(
     saved = {}
     for name, tree in saved_trees.items():
         value = states[name]
-        saved[name] = Decoder(tensor if _torch.places_itself(value) else partial(_to_device, tensor)).decode(tree)
+        placed = _torch.places_itself(value) or getattr(value, "places_itself", False)  # as those of integrations/ say
+        saved[name] = Decoder(tensor if placed else partial(_to_device, tensor)).decode(tree)
         if (why := _torch.mismatch(value, access(value, name, states)[0], saved[name])) is not None:
             raise ConfigError(f"state '{name}' does not fit this program: {why}")
     return saved, random_states
