@@ -60,9 +60,8 @@ def raw(piece: Piece) -> bytes:
 
 def captured(live: States, rank: int, size: int) -> tuple[Any, dict[str, Any]]:
     """What this rank proposes to write, and its trees: what a save begins with."""
-    found = capture.capture(live, None)
     sharing = shards.Sharing(live, One(rank, size))
-    sharing.annotate(found.trees, found.tensors)
+    found = sharing.annotate(capture.capture(live, None))
     trees: dict[str, Any] = json.loads(json.dumps(found.trees))
     return proposed(sharing.keyed(found.tensors), rank=rank), trees
 

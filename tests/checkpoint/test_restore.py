@@ -92,16 +92,16 @@ def test_the_same_job_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_again(tmp_path)[0] is not None
 
 
-def test_another_world_size_is_refused(
+def test_another_world_size_is_refused_and_so_are_ranks_that_cannot_talk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path, {"step": 0})
     search = restore.Search(tmp_path, manifest.Head(0, 0, 4, None, {}), print)
-    with pytest.raises(ConfigError, match="made by 1 processes, this training has 4"):
+    with pytest.raises(ConfigError, match=r"world size 1, this training has 4: .*resize=\"reshard\""):
         search.newest()
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert refused(tmp_path) == 78
-    assert "one process only" in capsys.readouterr().err
+    assert "call torch.distributed.init_process_group() before restore()" in capsys.readouterr().err
 
 
 def test_other_library_versions_are_a_warning(

@@ -66,6 +66,12 @@ def set_random_state(state: Any) -> None:
     np.random.set_state(state)
 
 
+def seed(number: int) -> None:
+    """The global generator begins anew, where somebody has imported it. number: below 2^32."""
+    if (module := sys.modules.get("numpy.random")) is not None:
+        module.seed(number)
+
+
 def version() -> str | None:
     """Of the numpy in use; None where it is not."""
     module = sys.modules.get("numpy")

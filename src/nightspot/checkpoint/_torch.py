@@ -263,6 +263,14 @@ def set_random_states(saved: Mapping[str, Any]) -> str | None:
     return f"random states of {len(saved['cuda'])} CUDA devices were saved, {here} are here: not bit-exact"
 
 
+def seed(number: int) -> None:
+    """All global generators begin anew, once torch is in use."""
+    if in_use():
+        import torch
+
+        torch.manual_seed(number)
+
+
 def permutation(size: int, seed: int) -> torch.Tensor:
     """Int64 [size], a pure function of both; leaves the global random state alone."""
     import torch

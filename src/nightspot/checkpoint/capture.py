@@ -17,6 +17,7 @@ from nightspot.checkpoint.tree import Decoder, Encoder, Tensors
 
 RANDOM = "random"  # the name under which the global random states travel
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_OF_RANKS = re.compile(r"ranks?-[\d-]+")  # how names in the index begin that not all ranks have in common
 Access = tuple[Callable[[], object], Callable[[Any], object]]
 Trees = Mapping[str, Any]  # state's name -> JSON values
 
@@ -37,8 +38,10 @@ class Captured:
 def check_states(states: Mapping[str, object]) -> None:
     """Raises ValueError for a name, and StateError for an object, that cannot be a state."""
     for name, value in states.items():
-        if not _NAME.fullmatch(name) or name == RANDOM:
-            raise ValueError(f"state name {name!r}: expected a letter, then letters, digits, - or _; not 'random'")
+        if not _NAME.fullmatch(name) or name == RANDOM or _OF_RANKS.fullmatch(name):
+            raise ValueError(
+                f"state name {name!r}: expected a letter, then letters, digits, - or _; not 'random', not like 'rank-0'"
+            )
         access(value, name, states)
 
 

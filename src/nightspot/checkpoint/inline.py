@@ -11,6 +11,7 @@ from nightspot.checkpoint import retention
 from nightspot.checkpoint.arena import Arena
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.hand import Answer, Committed, Failed, Trouble
+from nightspot.checkpoint.many import commit as many
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Filled, Part, Piece, rows
 from nightspot.checkpoint.snapshot import ENTRIES, Plan, clear_gaps, texts_behind
@@ -33,7 +34,8 @@ class Inline:
         parts = texts_behind(plan.end_bytes, everything)
         order = replace(order, parts=(*plan.parts(), *parts[:-1]), entries=parts[-1])
         try:
-            made = commit(order, _Source(plan, pieces, everything, self._memory))
+            act = commit if order.size == 1 else many.commit
+            made = act(order, _Source(plan, pieces, everything, self._memory))
         except OSError as error:
             self._answers.append(partial(Failed, str(error)))
             return

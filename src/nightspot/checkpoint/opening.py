@@ -39,7 +39,7 @@ def open_folder(folder: Path, staging: Path | None) -> Opened:
         if alone:
             wait_for_writers(folder)
         wished = None if staging is None else staging.absolute()
-        opened = Opened(folder, staging_for(folder, wished), _markers(folder, wished), lock)
+        opened = Opened(folder, staging_for(folder, wished), markers_for(folder, wished), lock)
         for place in {folder, opened.staging} if alone else ():
             sweep(place)
     except BaseException:
@@ -48,5 +48,6 @@ def open_folder(folder: Path, staging: Path | None) -> Opened:
     return opened
 
 
-def _markers(folder: Path, wished: Path | None) -> Path:
+def markers_for(folder: Path, wished: Path | None) -> Path:
+    """Where loads are noted. wished: the wished staging."""
     return wished if wished is not None and wished.is_dir() else folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nightspot.checkpoint import _hashing
+from nightspot.checkpoint.ahead import patches
 from nightspot.checkpoint.errors import DamagedError
 from nightspot.checkpoint.layout import Span, Target, targets
 from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, open_plain, rank_file
@@ -48,6 +49,12 @@ def read_trees(checkpoint: Path, manifest: Manifest, rank: int) -> tuple[dict[st
     return texts[0] | texts[1], texts[2].get("tensors", {})
 
 
+def read_own(checkpoint: Path, manifest: Manifest, rank: int) -> dict[str, Any]:
+    """The trees that `rank` alone has. Raises as `read` does."""
+    name = rank_file(rank)
+    return _json(checkpoint, next((file for file in manifest.files if file.name == name), None), manifest.algorithm)
+
+
 def read_tensors(
     checkpoint: Path, manifest: Manifest, index: Mapping[str, Any], boxes: Boxes | None = None
 ) -> dict[str, Any]:
@@ -56,7 +63,8 @@ def read_tensors(
 
     Raises DamagedError where a byte differs, UnverifiableError, OSError.
     """
-    wanted = {key: _whole(entry) for key, entry in index.items()} if boxes is None else boxes
+    every = {key: _whole(entry) for key, entry in index.items()}
+    wanted = every if boxes is None else patches.with_patches(index, boxes)
     planned = targets(index, wanted)
     spans: dict[str, list[Span]] = {}
     for target in planned:
@@ -66,7 +74,9 @@ def read_tensors(
     files = [file for file in manifest.files if file.name in spans or (boxes is None and file.name not in texts)]
     _refuse_unknown(checkpoint, spans, manifest)
     _in_threads(checkpoint, files, manifest.algorithm, spans)
-    return {target.key: _tensor(target, index[target.key]["dtype"]) for target in planned}
+    found = {target.key: _tensor(target, index[target.key]["dtype"]) for target in planned}
+    patches.lay_over(index, found, wanted)
+    return found
 
 
 def read_file(checkpoint: Path, file: File, algorithm: str, spans: Iterable[Span]) -> None:

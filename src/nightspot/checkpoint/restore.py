@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nightspot.checkpoint import capture, manifest, random_state, reading
 from nightspot.checkpoint.errors import ConfigError, DamagedError, LoadError
 from nightspot.checkpoint.manifest import Head, Manifest
+from nightspot.checkpoint.many.ranks import Alone, Ranks, first, together
 from nightspot.checkpoint.reading import Contents
 from nightspot.checkpoint.retention import LOADING
 
@@ -33,6 +35,8 @@ class Search:
     staging: where loads that have not ended are noted, if not in `folder`: a note copied at that moment would outlive
         the load, and count against a sound checkpoint on the next machine.
     read: of a checkpoint, into memory, all of it verified.
+    ranks: all of them take the same checkpoint, and step back together. resize: "reshard" if another number may have
+        written it.
     """
 
     folder: Path
@@ -41,6 +45,8 @@ class Search:
     bad: set[str] = field(default_factory=set)
     staging: Path | None = None
     read: Callable[[Path, Manifest], Contents] = reading.read
+    ranks: Ranks = field(default_factory=Alone)
+    resize: str = "refuse"
 
     def newest(self) -> Found | None:
         """None if there is no usable one and a start from the beginning makes sense.
@@ -49,8 +55,8 @@ class Search:
         Raises ConfigError: it belongs to another job, or every load of what is there came to a bad end.
         """
         crashing = []
-        for name in manifest.names(self.folder):
-            if self._tries(name) >= MOST_TRIES:
+        for name in first(self.ranks, partial(manifest.names, self.folder)):
+            if first(self.ranks, partial(self._tries, name)) >= MOST_TRIES:
                 crashing.append(name)
                 self._pass_over(name, f"{name}: {MOST_TRIES} loads of it never ended: one step back")
             elif (found := self._verified(name)) is not None:
@@ -68,18 +74,15 @@ class Search:
         Raises ConfigError if the checkpoint does not fit the program, LoadError if loading fails: that counts as a
         try, and so does a crash of the process meanwhile.
         """
-        name, contents = found.manifest.name, found.contents
+        name = found.manifest.name
         try:
-            saved, random_states = capture.decode(contents.trees, states, _by_key(contents))
-            contents.tensors.clear()  # what modules have copied shall not stay in memory beside them
-            capture.put_back(states, saved)
+            random_states = together(self.ranks, partial(_put_back, found, states))
         except ConfigError:
             self._unnote(name)
             raise
-        except Exception as error:
-            raise LoadError(f"{name} is whole, but loading it failed: {error!r}") from error
         self._unnote(name)
-        _forgive(_marker(self.folder, name))
+        if self.ranks.rank == 0:
+            _forgive(_marker(self.folder, name))
         return random_states
 
     def _tries(self, name: str) -> int:
@@ -88,10 +91,7 @@ class Search:
 
     def _verified(self, name: str) -> Found | None:
         try:
-            head = manifest.read(self.folder / name)
-            self._check(head)
-            _note_try(_marker(self.staging or self.folder, name))
-            return Found(head, self.read(self.folder / name, head))
+            return together(self.ranks, partial(self._read, name))
         except DamagedError as error:
             self._unnote(name)
             self._pass_over(name, f"damaged checkpoint skipped: {error}")
@@ -100,8 +100,16 @@ class Search:
             self._unnote(name)
             raise
 
+    def _read(self, name: str) -> Found:
+        head = manifest.read(self.folder / name)
+        self._check(head)
+        if self.ranks.rank == 0:
+            _note_try(_marker(self.staging or self.folder, name))
+        return Found(head, self.read(self.folder / name, head))
+
     def _unnote(self, name: str) -> None:
-        _marker(self.staging or self.folder, name).unlink(missing_ok=True)
+        if self.ranks.rank == 0:
+            _marker(self.staging or self.folder, name).unlink(missing_ok=True)
 
     def _pass_over(self, name: str, why: str) -> None:
         self.bad.add(name)
@@ -114,9 +122,10 @@ class Search:
                 f"{found.name} was made by another job: its fingerprint is {there.fingerprint}, "
                 f"expected {here.fingerprint}; start in an empty folder"
             )
-        if there.world_size != here.world_size:
+        if there.world_size != here.world_size and self.resize != "reshard":
             raise ConfigError(
-                f"{found.name} was made by {there.world_size} processes, this training has {here.world_size}"
+                f"{found.name} was written with world size {there.world_size}, this training has {here.world_size}: "
+                f'start as many as then, or allow another number with Session(resize="reshard")'
             )
 
     def _compare_versions(self, found: Manifest) -> None:
@@ -139,6 +148,19 @@ def tries(folder: Path, name: str) -> int:
         return _marker(folder, name).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _put_back(found: Found, states: Mapping[str, object]) -> Any:
+    contents = found.contents
+    try:
+        saved, random_states = capture.decode(contents.trees, states, _by_key(contents))
+        contents.tensors.clear()  # what modules have copied shall not stay in memory beside them
+        capture.put_back(states, saved)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise LoadError(f"{found.manifest.name} is whole, but loading it failed: {error!r}") from error
+    return random_states
 
 
 def _by_key(contents: Contents) -> Callable[[Mapping[str, Any]], Any]:

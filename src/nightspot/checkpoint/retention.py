@@ -33,7 +33,9 @@ def staging_for(folder: Path, wished: Path | None) -> Path:
 
 
 def apply(order: Order) -> None:
-    """What is right after a commit. Raises OSError."""
+    """What is right after a commit; of several ranks, the first does it. Raises OSError."""
+    if order.rank != 0:
+        return
     retain(Path(order.folder), order.keep, order.bad, Path(order.staging), keep_every=order.keep_every)
 
 

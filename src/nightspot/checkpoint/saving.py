@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from nightspot.checkpoint import manifest, pieces, random_state
-from nightspot.checkpoint.capture import RANDOM, Captured, capture
+from nightspot.checkpoint import random_state
+from nightspot.checkpoint.ahead.ahead import Ahead, Patched
+from nightspot.checkpoint.background import Background
+from nightspot.checkpoint.capture import Captured, capture
 from nightspot.checkpoint.hand import Answer, Committed, Failed, Hand, NoWriterError, Trouble
 from nightspot.checkpoint.inline import Inline
-from nightspot.checkpoint.manifest import STATE, Head, rank_file
+from nightspot.checkpoint.manifest import Head
+from nightspot.checkpoint.many.commit import abandon
+from nightspot.checkpoint.many.names import Names
+from nightspot.checkpoint.many.ranks import Alone, Ranks
+from nightspot.checkpoint.many.shards import Sharing
 from nightspot.checkpoint.opening import Opened
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part, Piece
@@ -50,7 +55,13 @@ class Flight:
 
     units_done: float
     began_s: float
+    order: Order
     stall_s: float = 0.0
+    ahead_s: float = 0.0  # for how long tables were copied ahead before
+
+    def lasted_s(self, now_s: float) -> float:
+        """Since its very beginning."""
+        return now_s - self.began_s + self.ahead_s
 
 
 @dataclass
@@ -58,7 +69,7 @@ class Saver:
     """All saves of one session, one at a time.
 
     head: what a checkpoint says about itself at given units done. durable: the newest checkpoint known to be whole.
-    planner: which tensors become which pieces. failed_saves: in a row.
+    ranks: those that save together. failed_saves: in a row. ahead: copies tables ahead; None: all is copied at once.
     """
 
     states: Mapping[str, object]
@@ -68,12 +79,16 @@ class Saver:
     voice: Voice
     hand: Hand
     durable: str | None = None
-    planner: Callable[[Mapping[str, Any]], Sequence[Piece]] = pieces.whole
+    ranks: Ranks = field(default_factory=Alone)
     listeners: list[Listener] = field(default_factory=list)
     failed_saves: int = 0
     flight: Flight | None = None
-    _number: int = 0
+    ahead: Ahead | None = None
     _prepared: bool = False
+
+    def __post_init__(self) -> None:
+        self._sharing = Sharing(self.states, self.ranks)
+        self._names = Names(self.opened.folder, self.ranks)
 
     @property
     def busy(self) -> bool:
@@ -87,9 +102,12 @@ class Saver:
         """
         self.wait()
         self._prepared = True
-        self.flight = Flight(units_done, time.monotonic())
+        began_s, captured = time.monotonic(), self._captured()
+        patched = None if self.ahead is None else self.ahead.take(captured.tensors)
+        self.flight = Flight(units_done, began_s, self._order(units_done, patched))
+        self.flight.ahead_s = 0.0 if patched is None else began_s - patched.began_s
         try:
-            self._hand_over(self._captured(), units_done)
+            self._hand_over(captured, self.flight, patched)
         except OSError as error:
             self._ended(Failed(str(error)))
             return
@@ -99,14 +117,28 @@ class Saver:
             listener.snapshot(now_s, self.flight.stall_s)
         self.collect()
 
+    def ready(self) -> bool:
+        """Whether a save that is due should begin now, and not only when its tables have been copied ahead.
+
+        At each step's end as long as it is due, after `collect`. Raises StateError.
+        """
+        if self.ahead is None or not isinstance(self.hand, Background):
+            return True
+        self.prepare()
+        if self.ahead.idle and isinstance(self.hand, Background):
+            self.ahead.start(self.hand, self._captured().tensors, self._order(0.0))
+        return self.ahead.ready(self.hand)
+
     def prepare(self) -> None:
         """After the first step: let the hand make ready what the first save will need. Only once."""
         if self._prepared:
             return
         self._prepared = True
         captured = self._captured()
+        expected = (captured.tensors, ()) if self.ahead is None else self.ahead.expected(captured.tensors)
+        cut = [*self._sharing.pieces(expected[0]), *expected[1]]
         try:
-            self.hand.prepare(self.planner(captured.tensors), self._texts(captured))
+            self.hand.prepare(cut, self._sharing.texts(captured))
         except NoWriterError as error:
             self._do_without_writer(error)
 
@@ -130,32 +162,47 @@ class Saver:
         try:
             self.wait()
         finally:
+            if self.ahead is not None:
+                self.ahead.close()
             self.hand.close()
         self.collect()
 
-    def _hand_over(self, captured: Captured, units_done: float) -> None:
-        cut, texts = self.planner(captured.tensors), self._texts(captured)
-        order = self._order(units_done)
+    def _hand_over(self, captured: Captured, flight: Flight, patched: Patched | None) -> None:
+        cut, texts = self._cut(captured, patched), self._sharing.texts(captured)
         try:
-            self.hand.begin(order, cut, texts)
+            self.hand.begin(flight.order, cut, texts)
         except NoWriterError as error:
             self._do_without_writer(error)
-            self.hand.begin(order, cut, texts)
+            if patched is not None:
+                cut, flight.order = self._cut(captured, None), self._order(flight.units_done)
+            self.hand.begin(flight.order, cut, texts)
+
+    def _cut(self, captured: Captured, patched: Patched | None) -> Sequence[Piece]:
+        if patched is None:
+            return self._sharing.pieces(captured.tensors)
+        return [*self._sharing.pieces(patched.rest), *patched.patches]
 
     def _captured(self) -> Captured:
-        return capture(self.states, random_state.capture())
+        return self._sharing.annotate(capture(self.states, random_state.capture()))
 
-    def _texts(self, captured: Captured) -> dict[str, bytes]:
-        shared, own = captured.split({RANDOM})
-        return {STATE: shared, rank_file(0): own}
-
-    def _order(self, units_done: float) -> Order:
-        self._number = max(self._number + 1, manifest.number(manifest.next_name(self.opened.folder)))
-        name, token = f"step-{self._number:09d}", os.urandom(6).hex()
+    def _order(self, units_done: float, patched: Patched | None = None) -> Order:
+        if patched is not None:
+            return replace(patched.order, head=self.head(units_done), base=True)
         folder, staging = str(self.opened.folder), str(self.opened.staging)
         kept, nothing = self.keeping, Part("", 0, 0)
         return Order(
-            name, token, folder, staging, self.head(units_done), (), nothing, kept.keep, kept.keep_every, kept.bad
+            name=self._names.next(),
+            token=self._names.token,
+            folder=folder,
+            staging=staging,
+            head=self.head(units_done),
+            parts=(),
+            entries=nothing,
+            keep=kept.keep,
+            keep_every=kept.keep_every,
+            bad=kept.bad,
+            rank=self.ranks.rank,
+            size=self.ranks.size,
         )
 
     def _do_without_writer(self, why: NoWriterError) -> None:
@@ -169,6 +216,8 @@ class Saver:
             return
         flight, self.flight = self.flight, None
         if isinstance(said, Failed):
+            if flight is not None and self.ranks.size > 1:
+                abandon(flight.order, said.why)  # or the others would wait for this rank
             self._failed(said)
         elif flight is not None:
             self._saved(said, flight)
@@ -183,7 +232,7 @@ class Saver:
         now_s = time.monotonic()
         self.failed_saves, self.durable = 0, made.name
         told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes}
-        times = {"save_s": round(now_s - flight.began_s, 6), "stall_s": round(flight.stall_s, 6)}
+        times = {"save_s": round(flight.lasted_s(now_s), 6), "stall_s": round(flight.stall_s, 6)}
         self.voice.report("checkpoint", units_done=flight.units_done, **told, **times)
         for listener in self.listeners:
-            listener.saved(now_s, now_s - flight.began_s, made)
+            listener.saved(now_s, flight.lasted_s(now_s), made)

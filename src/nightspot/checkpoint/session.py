@@ -6,13 +6,15 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
 from nightspot.checkpoint import _numpy, _torch, restore, settings
+from nightspot.checkpoint.ahead.ahead import Ahead, ahead_of
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
 from nightspot.checkpoint.errors import EXIT_CONFIG, EXIT_START_AGAIN, ConfigError, SaveError
@@ -20,8 +22,10 @@ from nightspot.checkpoint.hand import Hand
 from nightspot.checkpoint.inline import Inline
 from nightspot.checkpoint.interval import Kind
 from nightspot.checkpoint.manifest import Head
+from nightspot.checkpoint.many import ranks, reading
+from nightspot.checkpoint.many.opening import open_together
 from nightspot.checkpoint.notice import Notice, SaveRequest
-from nightspot.checkpoint.opening import Opened, open_folder
+from nightspot.checkpoint.opening import Opened
 from nightspot.checkpoint.progress import Progress, not_finite
 from nightspot.checkpoint.saving import MOST_FAILED_SAVES, Keeping, Saver
 from nightspot.checkpoint.schedule import Schedule
@@ -29,6 +33,7 @@ from nightspot.checkpoint.voice import Voice
 
 PROGRESS_INTERVAL_S = 0.5
 KEEP_COPIED = 2
+RESIZES = ("refuse", "reshard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Session:
     keep: how many checkpoints stay; keep_every: those whose number is a multiple of it stay for good.
     fingerprint: what the job is; a checkpoint of another job is refused.
     background: False: each save holds training up until it is durable, and no writer process is started.
+    copy_ahead: keys of sparse embeddings (`model/users.weight`), or True for all: copied while training goes on, which
+        stops only for the rows touched since (see docs/checkpoint.md).
+    resize: "reshard" to go on from a checkpoint that another number of ranks wrote; else it is refused.
     nightspot's environment overrides folder, interval, fingerprint and background.
 
     Raises ValueError or StateError at once for a name or an object that cannot be a state.
@@ -67,18 +75,25 @@ class Session:
         keep_every: int | None = None,
         fingerprint: str | None = None,
         background: bool = True,
+        copy_ahead: Sequence[str] | bool = (),
+        resize: str = "refuse",
     ) -> None:
         check_states(states)
+        if resize not in RESIZES:
+            raise ValueError(f"resize = {resize!r}: expected {' or '.join(map(repr, RESIZES))}")
+        self._resize = resize
         _check_keeping(keep, keep_every)
         self._states, self._keep, self._keep_every = dict(states), keep, keep_every
         wished = interval if interval is not None else interval_s
         self._wishes = settings.Wishes(None if folder is None else Path(folder), wished, fingerprint)
-        self._background = background
+        self._background, self._copy_ahead = background, copy_ahead
         self._voice = Voice(Progress(None))
         self._opened: Opened | None = None
         self._saver: Saver | None = None
+        self._ahead: Ahead | None = None
         self._random: Any = None
         self._ready = self._asked = False
+        self._ranks: ranks.Ranks = ranks.Alone()
         self._reported_s = -math.inf
 
     def __enter__(self) -> Session:
@@ -117,8 +132,10 @@ class Session:
         Raises ConfigError (exit code 78): another job's checkpoint, other states, another world size.
         Raises StateError for a state that could not be saved later, LoadError, FolderInUseError, OSError.
         """
-        self._refuse_many_processes()
-        capture(self._states, None)  # what cannot be saved is better said now than at the first save
+        self._join()
+        # What cannot be saved is better said now than at the first save.
+        ranks.together(self._ranks, lambda: capture(self._states, None))
+        self._ahead = ahead_of(self._states, self._copy_ahead, self._voice, self._ranks.size)
         found = self._restore()
         self._ready = True
         units_done = 0.0 if found is None else found.units_done
@@ -152,9 +169,11 @@ class Session:
         self._asked = self._request.wanted() or self._asked
         self._saver.collect()
         self._refuse_to_pretend(self._saver)
-        if self._notice.given():
+        wants = ranks.Wants(self._notice.given(), self._asked, due, self._saver.busy, always=self._every_step)
+        agreed = self._ranks.exchange(wants, units_done)
+        if agreed.notice:
             self._save_and_leave(self._saver, units_done)
-        elif (due or self._asked) and not self._saver.busy:
+        elif agreed.save and (self._waits or self._saver.ready()):
             self._save_and_go_on(self._saver, units_done)
         else:
             self._saver.prepare()
@@ -183,8 +202,10 @@ class Session:
         if folder is None:
             self._voice.say("no checkpoint folder was given: nothing is saved, an interruption loses all work")
             return None
-        self._opened = opened = open_folder(folder, self._settings.staging)
+        self._opened = opened = open_together(self._ranks, folder, self._settings.staging)
         search = restore.Search(opened.folder, self._head(0), self._voice.warn, staging=opened.markers)
+        search.read = partial(reading.read, live=self._states, among=self._ranks)
+        search.ranks, search.resize = self._ranks, self._resize
         newest = search.newest()
         self._saver = self._new_saver(opened, tuple(search.bad))
         if newest is None:
@@ -197,7 +218,8 @@ class Session:
 
     def _new_saver(self, opened: Opened, bad: tuple[str, ...]) -> Saver:
         keeping = Keeping(self._kept, self._keep_every, bad)
-        saver = Saver(self._states, opened, keeping, self._head, self._voice, self._hand(opened))
+        saver = Saver(self._states, opened, keeping, self._head, self._voice, self._hand(opened), ranks=self._ranks)
+        saver.ahead = self._ahead
         saver.listeners.append(self._schedule)
         return saver
 
@@ -209,7 +231,8 @@ class Session:
         self._asked = False
         saver.begin(units_done)
         self._request.look_again()
-        told = self._notice.given()  # it came meanwhile: the state just copied is that of now
+        # It came meanwhile: the state just copied is that of now. Of several ranks, one alone must not leave.
+        told = self._ranks.size == 1 and self._notice.given()
         saved = saver.wait() if told or self._waits else False
         self._say_news()
         if told and saved:
@@ -223,8 +246,12 @@ class Session:
 
     @property
     def _waits(self) -> bool:
+        return self._settings.waits or self._every_step
+
+    @property
+    def _every_step(self) -> bool:
         rule = self._settings.rule
-        return self._settings.waits or rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
+        return rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
 
     def _refuse_to_pretend(self, saver: Saver) -> None:
         if saver.failed_saves >= MOST_FAILED_SAVES:
@@ -258,11 +285,18 @@ class Session:
 
     def _head(self, units_done: float) -> Head:
         here = self._settings
-        return Head(float(units_done), here.attempt, here.world_size, here.fingerprint, _versions())
+        return Head(float(units_done), here.attempt, self._ranks.size, here.fingerprint, _versions())
 
-    def _refuse_many_processes(self) -> None:
-        if self._settings.world_size > 1 and self._settings.folder is not None:
-            raise ConfigError(f"$WORLD_SIZE = {self._settings.world_size}: this version checkpoints one process only")
+    def _join(self) -> None:
+        """Where nothing is saved, the ranks need not agree on anything."""
+        if self._settings.folder is None:
+            return
+        self._ranks = ranks.join(self._settings.world_size)
+        if self._ranks.rank > 0:
+            self._voice = Voice(Progress(None), f"rank {self._ranks.rank}")
+        ranks.same(self._ranks, "states", sorted(self._states), "expected the same names on all ranks")
+        rule = self._settings.rule.text
+        ranks.same(self._ranks, "checkpoint interval", rule, "expected the same on all ranks")
 
     def _refusal(self, error: ConfigError) -> SystemExit:
         self._voice.warn(f"{error} (exit code {EXIT_CONFIG}: starting again will not help)")

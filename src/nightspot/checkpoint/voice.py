@@ -10,12 +10,13 @@ from nightspot.checkpoint.progress import Progress
 class Voice:
     """Says it on stderr; warnings and reports go to `progress`, too."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, who: str = "") -> None:
+        """who: "rank 3", where there are several."""
+        self.progress, self._prefix = progress, f"nightspot: {who}: " if who else "nightspot: "
 
     def say(self, message: str) -> None:
         """On stderr."""
-        print(f"nightspot: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the user's terminal or log
+        print(f"{self._prefix}{message}", file=sys.stderr, flush=True)  # noqa: T201 - the user's terminal or log
 
     def warn(self, message: str) -> None:
         """What the user should hear of, wherever he looks."""

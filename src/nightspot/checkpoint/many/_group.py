@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -41,13 +42,13 @@ class Group:
 
     def exchange(self, wants: Wants, units_done: float) -> Wants:
         """What all wanted at the last step; sends off what this rank wants now, and does not wait for it."""
-        given = self._last()
-        mine = wants if self.rank == 0 else Wants(wants.notice, wants.asked, due=False)
+        agreed = replace(self._last(), always=wants.always)
+        mine = wants.sent(agreed, first=self.rank == 0)
         self._flags = torch.tensor([units_done, -units_done, *pack(mine)], dtype=torch.float64)
         self._work = _answered(
             lambda: dist.all_reduce(self._flags, dist.ReduceOp.MAX, group=self._group, async_op=True)
         )
-        return given
+        return agreed
 
     def outcomes(self, mine: Outcome) -> list[Outcome]:
         """Of every rank, by rank."""

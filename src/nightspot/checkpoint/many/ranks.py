@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from nightspot.checkpoint import _torch, errors, manifest
+from nightspot.checkpoint import _torch, errors
 from nightspot.checkpoint.errors import CheckpointError, ConfigError
-from nightspot.checkpoint.manifest import File, Manifest
+from nightspot.checkpoint.manifest import File
 
 T = TypeVar("T")
 NONCE = "ranks-"  # beginning of the name of a file by which ranks see that they share a folder
@@ -25,16 +25,25 @@ class Wants:
     """What a rank wants of the next save, or what all together want.
 
     notice: this process was told that it is about to end. asked: somebody asks for a checkpoint. due: its time has come.
+    busy: a save is in flight. always: one is saved after every step, which every rank knows by itself.
     """
 
     notice: bool = False
     asked: bool = False
     due: bool = False
+    busy: bool = False
+    always: bool = False
 
     @property
     def save(self) -> bool:
         """A checkpoint is to be saved now, by all ranks."""
-        return self.notice or self.asked or self.due
+        return self.notice or ((self.asked or self.due or self.always) and not self.busy)
+
+    def sent(self, agreed: Wants, *, first: bool) -> Wants:
+        """What of it the others have to hear of: not what the save that is agreed on now fulfils; `due` from the first rank."""
+        if agreed.save:
+            return Wants(notice=self.notice)
+        return Wants(self.notice, self.asked, self.due and first, self.busy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,32 +166,12 @@ def same_folder(ranks: Ranks, folder: Path) -> None:
         )
 
 
-def same_names(ranks: Ranks, names: Iterable[str]) -> None:
-    """Raises ConfigError unless all ranks have the same states."""
-    told = ranks.outcomes(Outcome(value=sorted(names)))
-    for rank, outcome in enumerate(told):
-        if outcome.value != told[0].value:
-            raise ConfigError(
-                f"rank 0 has the states {', '.join(told[0].value)}, rank {rank} has {', '.join(outcome.value)}: "
-                "expected the same names on all ranks"
-            )
-
-
-def verify(ranks: Ranks, checkpoint: Path) -> Manifest:
-    """As `manifest.verify`, each rank reading its share of the files. All ranks have the same outcome.
-
-    Raises DamagedError on all where one found damage, and what `together` raises.
-    """
-    if ranks.size == 1:
-        return manifest.verify(checkpoint)
-
-    def mine() -> Manifest:
-        whole = manifest.read(checkpoint)
-        for file in shares(whole.files, ranks.size)[ranks.rank]:
-            manifest.verify_file(checkpoint, file, whole.algorithm)
-        return whole
-
-    return together(ranks, mine)
+def same(ranks: Ranks, what: str, mine: object, remedy: str) -> None:
+    """Raises ConfigError unless `mine`, which is named `what`, is equal on all ranks."""
+    told = [outcome.value for outcome in ranks.outcomes(Outcome(value=mine))]
+    for rank, theirs in enumerate(told):
+        if theirs != told[0]:
+            raise ConfigError(f"{what}: {told[0]} on rank 0, {theirs} on rank {rank}; {remedy}")
 
 
 def shares(files: Iterable[File], size: int) -> list[list[File]]:

@@ -10,10 +10,14 @@ Own ones have the key `rank-R/KEY` in the index; DTensors of some ranks only (a 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from nightspot.checkpoint import pieces
+from nightspot.checkpoint.capture import RANDOM, Captured
+from nightspot.checkpoint.manifest import STATE, rank_file
 from nightspot.checkpoint.many import _dtensor, states
 from nightspot.checkpoint.many.ranks import Ranks
 from nightspot.checkpoint.pieces import Piece
@@ -49,15 +53,28 @@ class Sharing:
         found: list[Piece] = self._plan.cut(keyed)
         return found
 
-    def annotate(self, trees: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
-        """Write into the placeholders of `trees` what another number of ranks has to know of the tensors."""
+    def annotate(self, captured: Captured) -> Captured:
+        """Write into the placeholders what another number of ranks has to know of the tensors."""
         of_rank_0 = states.buffers_of_rank_0(self._live)
-        for placeholder in placeholders(trees):
+        for placeholder in placeholders(captured.trees):
             key = placeholder["key"]
-            if _dtensor.is_dtensor(tensors[key]):
-                placeholder[PLACEMENTS] = _dtensor.placements(tensors[key])
+            if _dtensor.is_dtensor(captured.tensors[key]):
+                placeholder[PLACEMENTS] = _dtensor.placements(captured.tensors[key])
             if key in of_rank_0:
                 placeholder[OF_RANK_0] = True
+        return captured
+
+    def texts(self, captured: Captured) -> dict[str, bytes]:
+        """This rank's files of trees: `rank-R.json`, and from rank 0 those that are equal on all ranks, too.
+
+        All ranks must call it, as often.
+        """
+        own = {RANDOM}
+        if self._ranks.size > 1:
+            own |= self._ranks.differing({name: digest(tree) for name, tree in captured.trees.items()})
+        shared, mine = captured.split(own)
+        found = {rank_file(self._ranks.rank): mine}
+        return {STATE: shared, **found} if self._ranks.rank == 0 else found
 
     def keyed(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """By their names in the index."""
@@ -72,13 +89,18 @@ class Sharing:
         return key if self._ranks.size == 1 or key in self._shared else f"rank-{self._ranks.rank}/{key}"
 
 
+def digest(tree: object) -> str:
+    """Equal for equal trees of JSON values."""
+    return hashlib.sha256(json.dumps(tree, allow_nan=False, separators=(",", ":")).encode()).hexdigest()
+
+
 def placeholders(tree: Any) -> Iterator[dict[str, Any]]:
     """Of all tensors in a tree of JSON values."""
     if isinstance(tree, list):
         for item in tree:
             yield from placeholders(item)
-    elif isinstance(tree, dict):
+    elif isinstance(tree, Mapping):
         if tree.get("!") == "tensor":
-            yield tree
+            yield cast("dict[str, Any]", tree)
         else:
             yield from placeholders(list(tree.values()))
