@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nightspot.drill import record_probe
-from nightspot.drill.machine import Machine
+from nightspot.drill.apart.machine import Machine
 from nightspot.drill.settings import Settings
 from nightspot.process.child import environment
 from nightspot.process.surroundings import MOUNT, Places, make, sagemaker_variables

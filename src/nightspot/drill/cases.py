@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nightspot.drill import damage, saves
-from nightspot.drill.artefacts import Reader
-from nightspot.drill.facts import Chooser, Facts
+from nightspot.drill import damage
+from nightspot.drill.apart.machine import Machine
+from nightspot.drill.apart.mounts import IsolationError, Layout
 from nightspot.drill.life import Stage, Strike, Untouched
-from nightspot.drill.lives import Pace, after, record
-from nightspot.drill.machine import Machine
-from nightspot.drill.mounts import IsolationError, Layout
 from nightspot.drill.record import Blow, Case, Cause, Life, Training
-from nightspot.drill.said import content
+from nightspot.drill.seen import saves
+from nightspot.drill.seen.artefacts import Reader
+from nightspot.drill.seen.facts import Chooser, Facts
+from nightspot.drill.seen.lives import Pace, after, record
+from nightspot.drill.seen.said import content
 from nightspot.drill.settings import Place
 from nightspot.drill.strikes import AfterSave, AtStep, InSave, OnNotice
 
 START_AGAIN = 75
 MOST_LIVES = 20
-NEVER_SAVED = "it saved nothing in a whole training: there is no save to interrupt, and no checkpoint to damage"
+NEVER_SAVED = (
+    "no checkpoint was seen in a whole training: there is no save to interrupt, and none to damage. If the script names its folder "
+    "itself, name it here, too: [drill] checkpoints"
+)
 TOO_SHORT = "the training has too few steps for that: give it more of them"
 NO_STEPS = "neither optimizer steps nor losses were seen: name them with `losses` or `loss_pattern` in [drill]"
+READ_ONLY = re.compile(r"Read-only file system(?:: '([^']+)')?")
 FIRST_STEP = "it has a checkpoint before its first step is done"
 
 
@@ -44,6 +50,7 @@ class UnderWay:
     lives: list[Life]
     machine: Machine
     units: Optional[float] = None  # of the whole work, once it has told them
+    memory_bytes: int = 0
 
     @classmethod
     def begin(
@@ -62,6 +69,7 @@ class UnderWay:
         found = [path.name for path in saves.newest_first(self.place)]
         played = self.stage.play(self.machine, number, strike)
         self.units = played.scene.ears.done_units or self.units
+        self.memory_bytes = max(self.memory_bytes, played.scene.most_bytes)
         life = record(played, number, before, self.pace, found)
         if life.blow is not None:
             life = after(life, replace(life.blow, left=self.left()))
@@ -115,7 +123,8 @@ class UnderWay:
 
     def _hopeless(self, failed: int, *, same: bool) -> bool:
         """Whether starting it again is no use. same: the last Life left the checkpoints as it found them."""
-        return failed >= max(1, self.stage.settings.failures) or (failed > 1 and same) or len(self.lives) >= MOST_LIVES
+        most = 1 if self.case is None else max(1, self.stage.settings.failures)
+        return failed >= most or (failed > 1 and same) or len(self.lives) >= MOST_LIVES
 
     def _files(self) -> list[tuple[str, int, int]]:
         """All that a start of the program finds: where it fails on it twice, it will fail on it for ever."""
@@ -138,8 +147,18 @@ class UnderWay:
 def _fault(life: Life, failed: int) -> str:
     last = life.tail.strip().splitlines()[-1:] or ["it printed nothing"]
     if failed:
-        return f"it ended with exit code {life.exit_code}, {failed} times in a row: {last[0]}"
+        times = f"{failed} times in a row" if failed > 1 else "once"
+        return f"it ended with exit code {life.exit_code}, {times}: {last[0]}{_hint(life.tail)}"
     return f"it asked to be started again {MOST_LIVES} times, and never ended"
+
+
+def _hint(tail: str) -> str:
+    """What the words of an error mean here."""
+    found = READ_ONLY.search(tail)
+    if found is None:
+        return ""
+    where = f" ({found[1]})" if found[1] else ""
+    return f". It writes where nothing is private{where}: name that folder in [drill] paths"
 
 
 def play_case(training: UnderWay, case: Case, facts: Facts, seed: int) -> Training:

@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Protocol
 
-from nightspot.drill import around, sandbox
+from nightspot.drill import around
+from nightspot.drill.apart import sandbox
+from nightspot.drill.apart.machine import Machine
+from nightspot.drill.apart.sandbox import Sandbox
 from nightspot.drill.around import NOTICE, OUTPUT, PROBE, PROGRESS, RELEASE
-from nightspot.drill.machine import Machine
 from nightspot.drill.record import Blow
-from nightspot.drill.said import Ears
-from nightspot.drill.sandbox import Sandbox
+from nightspot.drill.seen.said import Ears
+from nightspot.drill.seen.watcher import Watcher
 from nightspot.drill.settings import Place, Settings
-from nightspot.drill.watcher import Watcher
 
 LOOK_EVERY_S = 0.01
+MEASURE_EVERY_S = 0.25
 
 
 class StoppedByUser(BaseException):
@@ -31,7 +33,8 @@ class StoppedByUser(BaseException):
 
 @dataclass(slots=True)
 class Scene:
-    """What there is to see of a Life that runs. own: its folder on this machine; overrun: it was killed for taking too long."""
+    """What there is to see of a Life that runs. own: its folder on this machine; overrun: it was killed for taking too long; most_bytes:
+    of memory that it had at a time."""
 
     settings: Settings
     machine: Machine
@@ -41,7 +44,10 @@ class Scene:
     watcher: Watcher
     by_lines: bool
     began_s: float
+    stop: threading.Event
     overrun: bool = False
+    most_bytes: int = 0
+    _measured_s: float = -math.inf
     writing: list[str] = field(default_factory=list)
 
     @property
@@ -55,8 +61,18 @@ class Scene:
         self.writing = self.watcher.look(self.index)
 
     def wait(self, for_s: float = LOOK_EVERY_S) -> None:
-        """Until something happens in the folder of checkpoints, or for so long."""
+        """Until something happens in the folder of checkpoints, or for so long. StoppedByUser."""
+        if self.stop.is_set():
+            raise StoppedByUser
+        self._measure()
         select.select([self.watcher.fileno()], [], [], for_s)
+
+    def _measure(self) -> None:
+        """How much memory all of it takes, now and then."""
+        now_s = time.monotonic()
+        if now_s - self._measured_s > MEASURE_EVERY_S:
+            self._measured_s = now_s
+            self.most_bytes = max(self.most_bytes, self.program.memory_bytes())
 
 
 class Strike(Protocol):
@@ -129,7 +145,9 @@ class Stage:
         hold = None if self.by_lines else strike.hold
         variables = around.variables(self.settings, number, self.every, hold, waits=strike.waits)
         program = sandbox.start(machine.words(), words, self.settings.directory, variables, own / OUTPUT)
-        scene = Scene(self.settings, machine, own, program, self._ears(machine, own), watcher, self.by_lines, began_s)
+        scene = Scene(
+            self.settings, machine, own, program, self._ears(machine, own), watcher, self.by_lines, began_s, self.stop
+        )
         try:
             blow = self._watch(scene, strike)
             exit_code = program.exit_code()
@@ -147,8 +165,6 @@ class Stage:
             blow = strike.strike(scene)
             if blow is not None:
                 return blow
-            if self.stop.is_set():
-                raise StoppedByUser
             if time.monotonic() - scene.began_s > self.limit_s:
                 scene.overrun = True
                 scene.program.kill()

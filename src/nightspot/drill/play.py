@@ -11,16 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Optional, Sequence
 
-from nightspot.drill import saves
-from nightspot.drill.artefacts import Reader
+import psutil
+
+from nightspot.drill.apart.mounts import IsolationError, Layout, lay_out
+from nightspot.drill.apart.sandbox import why_not
 from nightspot.drill.cases import UnderWay, play_case
-from nightspot.drill.facts import Facts
 from nightspot.drill.life import Stage, StoppedByUser
-from nightspot.drill.lives import Pace
-from nightspot.drill.mounts import IsolationError, Layout, lay_out
 from nightspot.drill.record import Case, Cause, Training
-from nightspot.drill.sandbox import why_not
-from nightspot.drill.saves import NUMBER
+from nightspot.drill.seen import saves
+from nightspot.drill.seen.artefacts import Reader
+from nightspot.drill.seen.discover import checkpoints_of, told
+from nightspot.drill.seen.facts import Facts
+from nightspot.drill.seen.lives import Pace
+from nightspot.drill.seen.saves import NUMBER
 from nightspot.drill.settings import Settings
 
 # What a case tells for the time it takes: the first ones find most faults.
@@ -38,7 +41,7 @@ BY_VALUE = (
 SAVES_IN_ALL = 8
 # A Life that takes so much longer than an undisturbed one hangs.
 LIMIT_TIMES, LIMIT_MORE_S = 10.0, 60.0
-MOST_AT_A_TIME = 4
+MOST_AT_A_TIME, MEMORY_SHARE = 4, 0.8
 # Lives of a case, in trainings: most are started twice, and do some work again.
 COST_OF_CASE = 1.7
 Say = Callable[[str], None]
@@ -68,6 +71,8 @@ def play(settings: Settings, cases: Sequence[Case], agree: Agree, say: Say) -> D
     drill = _Drill(settings, layout, reader, say)
     try:
         return drill.play(cases, agree)
+    except IsolationError as error:
+        return _cannot(cases, str(error))
     except StoppedByUser:
         raise KeyboardInterrupt from None
     finally:
@@ -97,7 +102,7 @@ class _Drill:
             self._done.trainings = [Training(case, (), None, why, first.cause) for case in cases]
             return self._done
         ordered = [case for case in BY_VALUE if case in cases]
-        if self._at_a_time() == 1:
+        if self._at_a_time(facts) == 1:
             self._one_by_one(ordered, facts)
         else:
             self._side_by_side(ordered, facts)
@@ -110,6 +115,9 @@ class _Drill:
         The first one of a program that uses nightspot.checkpoint saves nothing: that saving changes nothing is seen by the second.
         """
         first, facts = self._baseline(1)
+        if first.fault is None and (better := checkpoints_of(self._settings, first.lives)) is not None:
+            self._begin_anew(better)
+            first, facts = self._baseline(1)
         if first.fault is not None:
             return None
         self._learn(facts)
@@ -123,6 +131,15 @@ class _Drill:
             while len(self._done.baselines) < self._settings.noise:
                 self._baseline(len(self._done.baselines) + 1)
         return facts
+
+    def _begin_anew(self, settings: Settings) -> None:
+        """It saves somewhere else: there it may have found what is not of this drill."""
+        self._done.baselines.clear()
+        self._done.notes.append(told(settings))
+        self._say(told(settings))
+        shutil.rmtree(settings.root / "sources", ignore_errors=True)
+        self._settings, self._layout = settings, lay_out(settings)
+        self._stage = replace(self._stage, settings=settings)
 
     def _learn(self, facts: Facts) -> None:
         """How fast, how long, how often to save."""
@@ -176,7 +193,7 @@ class _Drill:
         def one(case: Case) -> Optional[Training]:
             return self._case(case, facts) if self._time_for(facts) else None
 
-        with ThreadPoolExecutor(self._at_a_time()) as pool:
+        with ThreadPoolExecutor(self._at_a_time(facts)) as pool:
             futures: dict[Case, Future[Optional[Training]]] = {case: pool.submit(one, case) for case in cases}
             try:
                 for case, future in futures.items():
@@ -196,12 +213,14 @@ class _Drill:
             return True
         return time.monotonic() - self._began_s + COST_OF_CASE * facts.seconds <= self._settings.time_s
 
-    def _at_a_time(self) -> int:
+    def _at_a_time(self, facts: Facts) -> int:
+        """As the user says; else one where there is a GPU to share, and else as many as there are cores and memory for."""
         if self._settings.parallel is not None:
             return self._settings.parallel
         if any(Path("/dev").glob("nvidia[0-9]*")):
             return 1
-        return max(1, min(MOST_AT_A_TIME, os.cpu_count() or 1))
+        fitting = int(psutil.virtual_memory().available * MEMORY_SHARE / max(1, facts.memory_bytes))
+        return max(1, min(MOST_AT_A_TIME, len(os.sched_getaffinity(0)), fitting))
 
 
 def _facts(training: UnderWay, result: Training, seconds: float) -> Facts:
@@ -224,4 +243,5 @@ def _facts(training: UnderWay, result: Training, seconds: float) -> Facts:
         usual_bytes=usual,
         beside=frozenset(beside),
         seconds=seconds,
+        memory_bytes=training.memory_bytes,
     )

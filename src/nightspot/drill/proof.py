@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
-from nightspot.drill.artefacts import python_of
 from nightspot.drill.record import Report, Verdict
+from nightspot.drill.seen.artefacts import python_of
 from nightspot.jobfile import JobFile
 from nightspot.jobfile.fingerprint import code_files
 from nightspot.jobfile.placeholders import expand

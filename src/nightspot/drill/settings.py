@@ -32,8 +32,8 @@ class Place:
 class Settings:
     """One drill. root: its own folder on this machine, which holds all cases; paths in it that are bound over are the same in each case.
 
-    given: the folder of `$NIGHTSPOT_CHECKPOINT_DIR`. watched: where checkpoints are looked for. environment: of the job, then of the
-    drill. interval_s: what the job file asks for.
+    given: the folder of `$NIGHTSPOT_CHECKPOINT_DIR`. watched: where checkpoints are looked for; named: the user says so. interval_s: what
+    the job file asks for. keep: what the cases wrote stays.
     """
 
     job: str
@@ -56,6 +56,7 @@ class Settings:
     allow_noise: bool
     parallel: Optional[int]
     failures: int
+    named: bool = False
     keep: bool = False
 
     @property
@@ -113,6 +114,7 @@ def read_settings(job_file: JobFile, root: Path, now_utc: float) -> Settings:
         allow_noise=table.allow_noise,
         parallel=table.parallel,
         failures=job.limits.failures,
+        named=table.checkpoints is not None,
     )
 
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-from nightspot.drill import saves
 from nightspot.drill.life import Scene, tell
 from nightspot.drill.record import Blow
-from nightspot.drill.saves import NUMBER
+from nightspot.drill.seen import saves
+from nightspot.drill.seen.saves import NUMBER
 
 NOTICE, KILL = "notice", "kill"
 

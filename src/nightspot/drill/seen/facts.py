@@ -15,7 +15,8 @@ AFTER_ALL = 0.85  # of the steps: a notice that is passed over this long is no n
 class Facts:
     """steps: of the whole training. saves: after which of them it saved, in order. by_protocol: it says so itself, as
     docs/training-protocol.md has it. by_lines: steps are counted by loss lines. units: of the whole work, where it tells them.
-    usual_bytes: see `saves.unfinished`; beside: what else lies in the folder. seconds: how long it took.
+    usual_bytes: see `saves.unfinished`; beside: what else lies in the folder. seconds: how long it took; memory_bytes: the
+    most it had at a time.
     """
 
     steps: int
@@ -26,6 +27,7 @@ class Facts:
     usual_bytes: Mapping[str, Mapping[str, int]]
     beside: frozenset[str]
     seconds: float
+    memory_bytes: int = 0
 
     @property
     def first_save(self) -> Optional[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterable, Optional
 
-from nightspot.drill.copying import TooScatteredError, copy_tree
+from nightspot.drill.apart.copying import TooScatteredError, copy_tree
 from nightspot.drill.settings import Settings
 from nightspot.process.surroundings import MOUNT, OPT
 
@@ -101,7 +101,7 @@ def _wanted(settings: Settings) -> _Wanted:
 
 def _want_checkpoints(settings: Settings, wanted: _Wanted) -> None:
     folder, pattern = settings.watched.folder, settings.watched.pattern
-    if not _holds_program(folder, settings):
+    if not holds_program(folder, settings):
         wanted.empties.append(folder)
         return
     if pattern is None:
@@ -117,13 +117,13 @@ def _want_artifact(settings: Settings, wanted: _Wanted) -> None:
         return
     artifact = settings.artifact.parent.resolve() / settings.artifact.name
     wanted.hidden.add(artifact)
-    if not _holds_program(artifact.parent, settings):
+    if not holds_program(artifact.parent, settings):
         wanted.empties.append(artifact.parent)
     elif artifact.parent != settings.directory:
         wanted.rebuilt.add(artifact.parent)
 
 
-def _holds_program(folder: Path, settings: Settings) -> bool:
+def holds_program(folder: Path, settings: Settings) -> bool:
     """Whether it could not begin empty: code, data or the interpreter lie in it."""
     channels = [Path(path) for path in settings.training.channels.values() if "://" not in path]
     needed = [settings.directory, Path(sys.prefix), Path(sys.base_prefix), settings.root, *channels]

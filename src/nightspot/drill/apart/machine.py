@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Iterator
 
-from nightspot.drill.mounts import MOST_ENTRIES, IsolationError, Layout, Private
+from nightspot.drill.apart.mounts import MOST_ENTRIES, IsolationError, Layout, Private
 
 
 @dataclass(frozen=True, slots=True)

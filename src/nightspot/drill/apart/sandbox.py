@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Mapping, Optional, Sequence
 
-from nightspot.drill.mounts import IsolationError
+from nightspot.drill.apart.mounts import IsolationError
 from nightspot.process.identity import STATE, stat_fields
 from nightspot.process.tree import descendants, send_all
 
@@ -23,6 +23,7 @@ TRY_S = 10.0
 MISSING = "bubblewrap (bwrap) is missing, and without it no case would have folders of its own: install it"
 FORBIDDEN = "bubblewrap (bwrap) is not allowed to work here, and without it no case would have folders of its own"
 FREEZE_S = 2.0
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 STILL = ("T", "t", "Z", "X")
 
 
@@ -86,6 +87,14 @@ class Sandbox:
         """Let it go on."""
         send_all(self._stopped, signal.SIGCONT)
         self._stopped.clear()
+
+    def memory_bytes(self) -> int:
+        """What all of it holds now; pages that two share count twice."""
+        pages = 0
+        for pid in children_of(self.root_pid):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * PAGE_BYTES
 
     def close(self) -> None:
         """End it, if it has not; never raises."""

@@ -9,11 +9,12 @@ from typing import Iterator, Optional, Sequence
 
 from nightspot.checkpoint import manifest
 from nightspot.checkpoint.errors import CheckpointError
-from nightspot.drill import record_probe, saves
+from nightspot.drill import record_probe
 from nightspot.drill.around import OUTPUT, PROBE
 from nightspot.drill.life import Played
 from nightspot.drill.record import Blow, Durable, Life, Logged, Touch
-from nightspot.drill.said import content, losses_in
+from nightspot.drill.seen import saves
+from nightspot.drill.seen.said import content, losses_in
 
 TAIL_LINES, TAIL_CHARACTERS = 30, 4000
 

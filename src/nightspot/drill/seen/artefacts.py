@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from nightspot.drill import tensors
 from nightspot.drill.record import Artefact
+from nightspot.drill.seen import tensors
 
 PYTHONS = ("python", "pypy")
 

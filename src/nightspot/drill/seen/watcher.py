@@ -6,8 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from nightspot.drill.inotify import CLOSE_WRITE, CREATE, IS_FOLDER, MODIFY, MOVED_FROM, MOVED_TO, Happened, Watching
-from nightspot.drill.saves import counts
+from nightspot.drill.seen.inotify import (
+    CLOSE_WRITE,
+    CREATE,
+    IS_FOLDER,
+    MODIFY,
+    MOVED_FROM,
+    MOVED_TO,
+    Happened,
+    Watching,
+)
+from nightspot.drill.seen.saves import counts
 from nightspot.drill.settings import Place
 
 
