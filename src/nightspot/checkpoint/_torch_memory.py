@@ -59,7 +59,7 @@ class Copying:
                 self._copy_cuda(sources)
             else:
                 for target, source in zip(self._targets, sources, strict=True):
-                    target.copy_(source)
+                    _fill(target, source)
 
     def _copy_cuda(self, sources: Sequence[torch.Tensor]) -> None:
         import torch
@@ -70,9 +70,19 @@ class Copying:
             stream.wait_stream(torch.cuda.current_stream(device))
         for target, source in zip(self._targets, sources, strict=True):
             with torch.cuda.stream(streams.get(source.device)):
-                target.copy_(source, non_blocking=True)
+                _fill(target, source)
         for stream in streams.values():
             stream.synchronize()
+
+
+def _fill(target: torch.Tensor, source: Any) -> None:
+    """From a tensor, or from what stands for one and fills itself in: rows of a table."""
+    import torch
+
+    if isinstance(source, torch.Tensor):
+        target.copy_(source, non_blocking=True)  # between CPU memories that is an ordinary copy
+    else:
+        source.fill(target)
 
 
 def pin(memory: mmap.mmap) -> Callable[[], None] | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nightspot.checkpoint import memory
+from nightspot.checkpoint.ahead.base import BaseOrder
 from nightspot.checkpoint.arena import Arena
 from nightspot.checkpoint.hand import Answer, Committed, Failed, NoWriterError, Trouble
 from nightspot.checkpoint.order import Order
@@ -47,6 +48,12 @@ class Background:
         self._writer: _Process | None = None
         self._in_flight = False
         self._heard: deque[Answer] = deque()
+        self.bases: list[Mapping[str, Any]] = []  # what was heard of tables that are copied ahead
+
+    def base(self, order: BaseOrder) -> None:
+        """Have the writer copy tables ahead, out of live memory. Raises OSError."""
+        self._be_ready()
+        self._running().base(order)
 
     def prepare(self, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
         """Start the writer, which allocates memory; it is mapped here as soon as that is done."""
@@ -132,6 +139,8 @@ class Background:
             self._map(message["allocated"])
         elif "ended" in message:
             self._died(message["ended"])
+        elif message.keys() & {"unit", "base", "unbased"}:
+            self.bases.append(message)
 
     def _map(self, size_bytes: int) -> None:
         arena = self._arena
@@ -145,6 +154,7 @@ class Background:
     def _died(self, why: str = "killed for its silence") -> None:
         if self._in_flight:
             self._heard.append(Failed(f"the writer process is gone: {why}"))
+        self.bases.append({"unbased": f"the writer process is gone: {why}"})
         self._writer, self._in_flight = None, False
 
 
@@ -186,13 +196,16 @@ class _Process:
 
     def save(self, order: Order) -> None:
         """Hand over an order. Raises OSError if the writer is gone."""
-        descriptor = os.memfd_create("nightspot-order", os.MFD_CLOEXEC)
+        self._tell_all("save", order.to_bytes())
+
+    def base(self, order: BaseOrder) -> None:
+        """Hand over an order, and first a way to read our memory. Raises OSError if the writer is gone, or there is none."""
+        descriptor = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with os.fdopen(os.dup(descriptor), "wb") as file:
-                file.write(order.to_bytes())
-            self._tell({"do": "save"}, descriptor)
+            self._tell({"do": "memory", "pid": os.getpid()}, descriptor)
         finally:
             os.close(descriptor)
+        self._tell_all("base", order.to_bytes())
 
     def hear(self, patience_s: float) -> dict[str, Any] | None:
         """A message; `{"ended": why}` once it is gone; None if none came in time."""
@@ -226,6 +239,16 @@ class _Process:
 
     def _tell(self, message: Mapping[str, object], *descriptors: int) -> None:
         socket.send_fds(self._line, [json.dumps(message).encode()], list(descriptors))
+
+    def _tell_all(self, what: str, content: bytes) -> None:
+        """A message of any length: in a file in memory."""
+        descriptor = os.memfd_create(f"nightspot-{what}", os.MFD_CLOEXEC)
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                file.write(content)
+            self._tell({"do": what}, descriptor)
+        finally:
+            os.close(descriptor)
 
     def _last_words(self) -> str:
         try:

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Iterable
 
 from nightspot.checkpoint import _hashing, disk
+from nightspot.checkpoint.ahead.patches import merge
+from nightspot.checkpoint.ahead.writing import Base
 from nightspot.checkpoint.manifest import INDEX, MANIFEST, File, Manifest
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part
@@ -23,17 +25,19 @@ def nothing() -> None:
     """For who need not know that a save gets on."""
 
 
-def commit(order: Order, source: Source, beat: Beat = nothing) -> Manifest:
+def commit(order: Order, source: Source, beat: Beat = nothing, base: Base | None = None) -> Manifest:
     """Write a new checkpoint; when this returns it is durable.
 
-    beat: called each time something was written. Raises OSError (disk full, I/O error); what was written until
-    then is removed.
+    beat: called each time something was written. base: what is in the unfinished folder already. Raises OSError (disk
+    full, I/O error); what was written until then is removed.
     """
-    order.unfinished.mkdir()
+    if base is None:
+        order.unfinished.mkdir()
+        base = Base(order.unfinished, (), {})
     try:
         algorithm = _hashing.preferred()
-        files = write_parts(order, order.parts, source, algorithm, beat)
-        manifest = finish(order, [*files, _index(order, source, algorithm)], algorithm)
+        files = [*base.files, *write_parts(order, order.parts, source, algorithm, beat)]
+        manifest = finish(order, [*files, _index(order, source, algorithm, base)], algorithm)
         order.unfinished.rename(order.final)
     except BaseException:
         shutil.rmtree(order.unfinished, ignore_errors=True)
@@ -60,6 +64,6 @@ def index_bytes(entries: object) -> bytes:
     return json.dumps({"tensors": entries}, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _index(order: Order, source: Source, algorithm: str) -> File:
-    content = index_bytes(json.loads(bytes(source(order.entries))))
+def _index(order: Order, source: Source, algorithm: str, base: Base) -> File:
+    content = index_bytes(merge(base.entries, json.loads(bytes(source(order.entries)))))
     return disk.write(order.unfinished / INDEX, memoryview(content), algorithm, nothing)

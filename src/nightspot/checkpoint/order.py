@@ -17,6 +17,7 @@ class Order:
     name, token: the checkpoint is written as `staging/NAME.tmp-TOKEN` and becomes `folder/NAME`.
     parts: its files. entries: where this rank's part of `index.json` lies in the arena, as JSON.
     keep, keep_every, bad: what retention needs (see there). rank, size: of the processes that train.
+    base: the tables of this save were copied ahead, into the same folder (see the room `ahead`).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Order:
     bad: tuple[str, ...] = ()
     rank: int = 0
     size: int = 1
+    base: bool = False
 
     @property
     def unfinished(self) -> Path:

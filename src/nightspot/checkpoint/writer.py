@@ -8,6 +8,7 @@ talk over a socket in whole messages of JSON; a save's order comes as a file in 
 | `open`: folder | `ready`; from here on it holds the folder's `.saving`, so that nobody sweeps away what it writes |
 | `arena`: size_bytes, with a descriptor | `allocated`, or `refused`: why |
 | `save`, with a file that holds the order | `committed`, or `failed`: why; `trouble` with older ones; `beat` meanwhile |
+| `memory`, `base`, `drop` | see the room `ahead` |
 | `end` | it ends |
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nightspot.checkpoint import retention
+from nightspot.checkpoint.ahead.writing import Bases
 from nightspot.checkpoint.arena import allocate
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.lock import SharedLock
@@ -75,6 +77,11 @@ class Trainer:
         except OSError:
             return
 
+    def waiting(self) -> bool:
+        """It has said something that was not heard yet, or is gone."""
+        watched = [self._line] + ([] if self._life is None else [self._life])
+        return bool(select.select(watched, [], [], 0)[0]) or self.gone()
+
     def gone(self) -> bool:
         """It has died."""
         return os.getppid() != self._pid
@@ -85,22 +92,24 @@ class Writer:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
+        self._bases = Bases(trainer.tell, trainer.waiting)
         self._memory: memoryview | None = None
         self._lock: SharedLock | None = None
         self._beat_s = 0.0
 
     def serve(self) -> None:
         """Until the trainer says `end`, or is gone."""
-        while (heard := self._trainer.next()) is not None:
+        while (heard := self._trainer.next()) is not None and heard[0]["do"] != "end":
             message, descriptor = heard
-            if message["do"] == "end":
-                return
+            if self._bases.hear(message, descriptor):
+                continue
             if message["do"] == "open":
                 self._open(Path(message["folder"]))
             elif message["do"] == "arena" and descriptor is not None:
                 self._take(descriptor, message["size_bytes"])
             elif message["do"] == "save" and descriptor is not None:
                 self._save(descriptor)
+        self._bases.drop()
 
     def _open(self, folder: Path) -> None:
         self._lock = SharedLock(folder)
@@ -134,7 +143,7 @@ class Writer:
 
     def _commit(self, order: Order) -> Manifest:
         if order.size == 1:
-            return commit(order, self._part, self._tell_beat)
+            return commit(order, self._part, self._tell_beat, self._bases.take(order))
         return many.commit(order, self._part, self._tell_beat, self._trainer.gone)
 
     def _part(self, part: Part) -> memoryview:
