@@ -36,6 +36,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 11
     LEFT_RUNNING = 12
     BACKEND = 13
+    DAMAGED = 14
     NOT_PROVEN = 15
 
 

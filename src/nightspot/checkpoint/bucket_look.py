@@ -61,16 +61,18 @@ def hash_faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
         digest = _hashing.new(found.algorithm)
         for block in blocks(bucket, f"{found.name}/{file.name}", file.size_bytes, ask):
             digest.update(block)
-        wrong = digest.hexdigest() != file.hash
-        return (
-            f"{file.name}: bytes 0 to {file.size_bytes} do not have the hash they were written with" if wrong else None
-        )
+        return altered(file) if digest.hexdigest() != file.hash else None
 
     seen = faults(bucket, found, ask)
-    if seen:
-        return seen
+    wrong = {fault.split()[0] for fault in seen}
     with ThreadPoolExecutor(THREADS) as pool:
-        return [fault for fault in pool.map(look, found.files) if fault is not None]
+        read = pool.map(look, [file for file in found.files if file.name not in wrong])
+        return seen + [fault for fault in read if fault is not None]
+
+
+def altered(file: File) -> str:
+    """One hash covers a file: which of its bytes it is cannot be told."""
+    return f"{file.name} (bytes 0 to {file.size_bytes - 1}) does not have the hash it was written with"
 
 
 def blocks(

@@ -31,6 +31,11 @@ class Patience:
     denied_too: bool = False
     longest_s: float = LONGEST_S
 
+    @classmethod
+    def for_a_minute(cls) -> Patience:
+        """For somebody who sits there and waits."""
+        return cls(give_up_s=time.monotonic() + 60.0, longest_s=5.0)
+
     def __call__(self, ask: Callable[[], Answer]) -> Answer:
         """The answer. Raises AbsentError, TakenError, StoreError and, see above, DeniedError and BusyError; StoppedError."""
         tries = 0

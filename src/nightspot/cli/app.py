@@ -12,6 +12,7 @@ from typing import Annotated, Optional, Sequence
 import typer
 
 import nightspot
+from nightspot.cli.checkpoint import checkpoint
 from nightspot.cli.doctor import doctor
 from nightspot.cli.drill import drill
 from nightspot.cli.emulate import emulate
@@ -78,6 +79,10 @@ def flowing(text: str | None) -> str:
 
 for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate, drill):
     app.command(name=command.__name__, help=flowing(command.__doc__))(command)
+
+for inner in checkpoint.registered_commands:
+    inner.help = flowing(inner.callback.__doc__ if inner.callback else "")
+app.add_typer(checkpoint, help="Look at checkpoints in a folder or a bucket, verify them, drop old ones.")
 
 
 def main() -> None:
