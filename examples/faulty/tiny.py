@@ -35,7 +35,7 @@ class Training:
         self.data = TensorDataset(torch.randn(40, 8, generator=known), torch.randn(40, 1, generator=known))
         self.model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.02)
-        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.5)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _halved)
         self.order: torch.Generator | None = torch.Generator()
         self.loader = DataLoader(self.data, batch_size=8, shuffle=True, generator=self.order)
         self.steps = 0
@@ -107,6 +107,10 @@ def leave_if_told() -> None:
     """After a save: the notice asks for our end."""
     if told:
         sys.exit(75)
+
+
+def _halved(epoch: int) -> float:
+    return float(0.5**epoch)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:

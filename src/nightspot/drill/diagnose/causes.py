@@ -28,6 +28,9 @@ IN_ORDER: tuple[Check, ...] = (
 )
 
 
+EXPLAINS_ALL = (Cause.CRASHED, Cause.TORN, Cause.CORRUPT, Cause.RESTARTED, Cause.WRONG_EPOCH)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A fault, and the Life that showed it."""
@@ -37,12 +40,15 @@ class Found:
 
 
 def faults(training: Training, compared: Compared) -> tuple[Found, ...]:
-    """All that can be seen, of the first Life that shows any: the chief one first."""
-    for number in range(1, len(training.lives)):
-        found = [diagnosis for check in IN_ORDER if (diagnosis := check(training, compared, number)) is not None]
-        if found:
-            return tuple(Found(one, number) for one in found)
-    return ()
+    """All that can be seen: the chief one first, each of the first Life that shows it. Some explain whatever else is seen, and what only
+    a later Life than the chief one's shows may follow from it."""
+    found: list[Found] = []
+    for check in IN_ORDER:
+        shown = ((check(training, compared, number), number) for number in range(1, len(training.lives)))
+        found += [Found(diagnosis, number) for diagnosis, number in shown if diagnosis is not None][:1]
+        if found and found[-1].diagnosis.cause in EXPLAINS_ALL:
+            break
+    return tuple(one for one in found if one.life <= found[0].life)
 
 
 def unplayed(training: Training) -> Optional[Diagnosis]:

@@ -57,13 +57,17 @@ def failed_load(life: Life) -> Optional[Touch]:
 
 
 def _reading(life: Life, blow: Blow) -> Optional[Touch]:
-    """The touch that read the damaged file; without a name any that read one. Of two for one file torch.load is the better told."""
+    """The touch that loaded the damaged file; without a name any that loaded one. Reading counts, say to take its hash, where a script
+    never calls torch.load."""
     name = blow.damaged.split("/")[-1] if blow.damaged else None
     reads = [
         one for one in life.touches if one.what in ("load", "read") and not (one.detail or "").startswith("failed")
     ]
-    reads = [one for one in reads if one.path is not None and (name is None or one.path.split("/")[-1] == name)]
-    return next((one for one in reads if one.what == "load"), reads[0] if reads else None)
+    loads = [one for one in reads if one.what == "load"]
+    named = [
+        one for one in loads or reads if one.path is not None and (name is None or one.path.split("/")[-1] == name)
+    ]
+    return named[0] if named else None
 
 
 def _spoilt(compared: Compared, number: int) -> bool:
@@ -94,7 +98,7 @@ def _what(case: Optional[Case], blow: Optional[Blow], load: Optional[Touch]) -> 
 
 def _last_line(tail: str) -> str:
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    return lines[-1].split(". ")[0][:200] if lines else ""
 
 
 def _where(tail: str) -> Optional[str]:

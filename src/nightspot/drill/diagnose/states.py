@@ -34,10 +34,10 @@ def wrong_epoch(training: Training, compared: Compared, number: int) -> Optional
     wanted, made = len(compared.baseline.steps) - placed.start, len(placed.trail.steps)
     if made == wanted or not placed.trail.steps:
         return None
-    does = "does again" if made > wanted else "leaves out"
+    amount = _as_epochs(abs(made - wanted), compared)
+    does = f"{amount} came twice" if made > wanted else f"{amount} was left out"
     evidence = (
-        f"It went on with the weights of step {placed.start}, where {wanted} steps are left, and made {made}: it {does} "
-        f"{_as_epochs(abs(made - wanted), compared)}."
+        f"It went on with the weights of step {placed.start}, where {wanted} steps are left, and made {made}: {does}."
     )
     return Diagnosis(Cause.WRONG_EPOCH, evidence, mend(Cause.WRONG_EPOCH), _load_line(life, "start_epoch = ..."))
 
@@ -66,6 +66,8 @@ def scheduler(training: Training, compared: Compared, number: int) -> Optional[D
     at, step, wanted = found
     life = training.lives[number]
     made, given = touched(life, "scheduler"), _given(life, "scheduler")
+    if given is not None and "optimizer" in _differing(compared, number):
+        return None  # many a scheduler counts on the rate that the optimizer keeps
     how = f"scheduler.load_state_dict was called at {given.where}" if given else _never("scheduler")
     evidence = f"At step {at} the learning rate was {_rates(step)} where it should be {_rates(wanted)}. {how}."
     where = (made.where if made else None) or _load_line(life, "scheduler.load_state_dict")
