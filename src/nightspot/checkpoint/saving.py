@@ -11,6 +11,7 @@ from nightspot.checkpoint import random_state
 from nightspot.checkpoint.ahead.ahead import Ahead, Patched
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import Captured, capture
+from nightspot.checkpoint.grace import Standing
 from nightspot.checkpoint.hand import Answer, Committed, Failed, Hand, NoWriterError, Trouble
 from nightspot.checkpoint.inline import Inline
 from nightspot.checkpoint.manifest import Head
@@ -68,7 +69,8 @@ class Flight:
 class Saver:
     """All saves of one session, one at a time.
 
-    head: what a checkpoint says about itself at given units done. durable: the newest checkpoint known to be whole.
+    head: what a checkpoint says about itself at given units done.
+    durable: the newest checkpoint known to be whole; durable_s: when training was where it is.
     ranks: those that save together. failed_saves: in a row. ahead: copies tables ahead; None: all is copied at once.
     """
 
@@ -79,6 +81,7 @@ class Saver:
     voice: Voice
     hand: Hand
     durable: str | None = None
+    durable_s: float = field(default_factory=time.monotonic)
     ranks: Ranks = field(default_factory=Alone)
     listeners: list[Listener] = field(default_factory=list)
     failed_saves: int = 0
@@ -157,6 +160,12 @@ class Saver:
             self._ended(said)
         return self.failed_saves == 0
 
+    def standing(self, saves_s: tuple[float, ...]) -> Standing:
+        """How saving stands now, for `grace.decide`. saves_s: how long past saves took."""
+        now_s, flight = time.monotonic(), self.flight
+        name, flown_s = (None, None) if flight is None else (flight.order.name, flight.lasted_s(now_s))
+        return Standing(saves_s, self.durable, now_s - self.durable_s, name, flown_s)
+
     def close(self) -> None:
         """Wait for the save in flight, and let go of everything."""
         try:
@@ -230,9 +239,12 @@ class Saver:
 
     def _saved(self, made: Committed, flight: Flight) -> None:
         now_s = time.monotonic()
-        self.failed_saves, self.durable = 0, made.name
+        save_s = flight.lasted_s(
+            now_s if made.at_s is None else made.at_s
+        )  # and not when a long step let us hear of it
+        self.failed_saves, self.durable, self.durable_s = 0, made.name, flight.began_s
         told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes}
-        times = {"save_s": round(flight.lasted_s(now_s), 6), "stall_s": round(flight.stall_s, 6)}
+        times = {"save_s": round(save_s, 6), "stall_s": round(flight.stall_s, 6)}
         self.voice.report("checkpoint", units_done=flight.units_done, **told, **times)
         for listener in self.listeners:
-            listener.saved(now_s, flight.lasted_s(now_s), made)
+            listener.saved(now_s, save_s, made)

@@ -18,9 +18,10 @@ from nightspot.checkpoint.ahead.ahead import Ahead, ahead_of
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
 from nightspot.checkpoint.errors import EXIT_CONFIG, EXIT_START_AGAIN, ConfigError, SaveError
+from nightspot.checkpoint.grace import Action, decide
 from nightspot.checkpoint.hand import Hand
 from nightspot.checkpoint.inline import Inline
-from nightspot.checkpoint.interval import Kind
+from nightspot.checkpoint.interval import Kind, Rule
 from nightspot.checkpoint.manifest import Head
 from nightspot.checkpoint.many import ranks, reading
 from nightspot.checkpoint.many.opening import open_together
@@ -168,6 +169,7 @@ class Session:
         due = self._schedule.due(time.monotonic(), units_done)
         self._asked = self._request.wanted() or self._asked
         self._saver.collect()
+        self._say_news()
         self._refuse_to_pretend(self._saver)
         wants = ranks.Wants(self._notice.given(), self._asked, due, self._saver.busy, always=self._every_step)
         agreed = self._ranks.exchange(wants, units_done)
@@ -234,13 +236,19 @@ class Session:
         # It came meanwhile: the state just copied is that of now. Of several ranks, one alone must not leave.
         told = self._ranks.size == 1 and self._notice.given()
         saved = saver.wait() if told or self._waits else False
-        self._say_news()
         if told and saved:
             self._leave(saver)
         self._refuse_to_pretend(saver)
 
     def _save_and_leave(self, saver: Saver, units_done: float) -> None:
-        saver.begin(units_done)
+        """As much as there is time for: see `grace`. Of several ranks, the first decides."""
+        now = saver.standing(self._schedule.cost.saves_s)
+        verdict = decide(self._notice.grace(), now)
+        action, why = ranks.first(self._ranks, lambda: (verdict.action.value, verdict.why))
+        saves = action == Action.SAVE.value
+        (self._voice.say if saves else self._voice.warn)(f"asked to end: {why}")
+        if saves:
+            saver.begin(units_done)
         saver.wait()
         self._leave(saver)
 
@@ -250,8 +258,7 @@ class Session:
 
     @property
     def _every_step(self) -> bool:
-        rule = self._settings.rule
-        return rule.amount <= (1 if rule.kind is Kind.STEPS else 0)
+        return self._settings.rule in (Rule(Kind.TIME, 0.0), Rule(Kind.STEPS, 1.0))
 
     def _refuse_to_pretend(self, saver: Saver) -> None:
         if saver.failed_saves >= MOST_FAILED_SAVES:
