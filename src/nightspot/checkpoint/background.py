@@ -47,6 +47,7 @@ class Background:
         self._arena: Arena | None = None
         self._writer: _Process | None = None
         self._in_flight = False
+        self._refused: str | None = None  # why the writer has no memory
         self._heard: deque[Answer] = deque()
         self.bases: list[Mapping[str, Any]] = []  # what was heard of tables that are copied ahead
 
@@ -112,6 +113,8 @@ class Background:
                 self.give_up()
                 raise NoWriterError(f"a writer process cannot be started here: {why}")
             self._understand(message)
+        if self._refused is not None:
+            raise NoWriterError(f"memory to share with a writer process is not to be had here: {self._refused}")
 
     def _arena_of(self, size_bytes: int) -> Arena:
         if self._arena is None or self._arena.size_bytes < size_bytes:
@@ -137,6 +140,8 @@ class Background:
             self._heard.append(Trouble(message["trouble"]))
         elif "allocated" in message:
             self._map(message["allocated"])
+        elif "refused" in message:
+            self._refused = message["refused"]
         elif "ended" in message:
             self._died(message["ended"])
         elif message.keys() & {"unit", "base", "unbased"}:
@@ -162,31 +167,17 @@ class _Process:
     """A writer process. Messages are whole packets; descriptors travel with them."""
 
     def __init__(self, folder: Path) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._line, self.ready = ours, False
+        self._errors, self.ready = -1, False
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._errors = os.memfd_create("nightspot-writer-errors", os.MFD_CLOEXEC)
             try:
-                self._process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-I",
-                        "-S",
-                        "-c",
-                        BOOT,
-                        json.dumps(_paths()),
-                        str(theirs.fileno()),
-                        str(os.getpid()),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # a pipe of the trainer's must not stay open because of us
-                    stderr=self._errors,
-                    pass_fds=[theirs.fileno()],
-                )
-            except OSError as error:
+                self._errors = os.memfd_create("nightspot-writer-errors", os.MFD_CLOEXEC)
+                self._process = self._start(theirs.fileno())
+            except (OSError, AttributeError) as error:
                 self._close()
                 raise NoWriterError(f"a writer process cannot be started here: {error}") from error
-        self._tell({"do": "open", "folder": str(folder)})
+        with suppress(OSError):  # it is gone already: that is heard
+            self._tell({"do": "open", "folder": str(folder)})
 
     def share(self, arena: Arena) -> None:
         """Hand over the memory."""
@@ -213,8 +204,8 @@ class _Process:
             return None
         try:
             raw = self._line.recv(MESSAGE_BYTES)
-        except OSError:
-            raw = b""
+        except ConnectionResetError:  # it left something unread; what it said before is still there
+            raw = self._line.recv(MESSAGE_BYTES)
         if not raw:
             return {"ended": self._last_words()}
         message: dict[str, Any] = json.loads(raw)
@@ -236,6 +227,15 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.kill()
         self._close()
+
+    def _start(self, line: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", BOOT, json.dumps(_paths()), str(line), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # a pipe of the trainer's must not stay open because of us
+            stderr=self._errors,
+            pass_fds=[line],
+        )
 
     def _tell(self, message: Mapping[str, object], *descriptors: int) -> None:
         socket.send_fds(self._line, [json.dumps(message).encode()], list(descriptors))

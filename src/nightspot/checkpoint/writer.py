@@ -37,6 +37,7 @@ from nightspot.checkpoint.pieces import Part
 MESSAGE_BYTES = 1 << 16
 MOST_TOLD = 2000  # characters of an error
 BEAT_S = 0.5
+RETRY_S = 0.02
 LOOK_S = 1.0  # how often to see whether the trainer lives, where the kernel cannot tell by itself
 NICENESS = 10
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -60,15 +61,23 @@ class Trainer:
                 watched, self._life = [self._line], None
                 if self._line not in select.select(watched, [], [], 0)[0]:
                     return None
-        raw, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES, 1)
+        try:
+            raw, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES, 1)
+        except ConnectionResetError:  # the trainer left something unread; what it said before is still there
+            raw, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES, 1)
         return (json.loads(raw), descriptors[0] if descriptors else None) if raw else None
 
     def tell(self, **message: object) -> None:
-        """Say it, if there is still somebody to hear."""
-        try:
-            self._line.send(json.dumps(message).encode())
-        except OSError:
-            return
+        """Say it, as soon as there is room for it, and as long as there is somebody to hear."""
+        while not self.gone():
+            try:
+                self._line.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                time.sleep(RETRY_S)
+            except OSError:
+                return
+            else:
+                return
 
     def beat(self) -> None:
         """Say that the save gets on; never waits for a trainer that does not listen."""
