@@ -1,0 +1,75 @@
+"""The losses of a drill's trainings as a picture, each interruption marked. matplotlib draws, where it is installed."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Mapping, Sequence
+
+from nightspot.drill.record import Report
+
+BASELINE = "baseline"
+INSTALL = "pip install 'nightspot[pictures]'"
+COLUMNS, WIDTH_IN, ROW_IN = 3, 11.0, 2.4
+GREY, BLUE, RED = "#9aa0a6", "#1a56c4", "#c5221f"
+Lives = Sequence[Sequence[tuple[float, float]]]
+
+
+def picture(report: Report, form: str = "svg") -> bytes | None:
+    """A panel for each case: the baseline in grey, each Life over it, a mark where one was ended. form: svg, png or pdf.
+
+    None where matplotlib is missing, or nothing was logged that could be drawn.
+    """
+    cases = {name: lives for name, lives in report.trajectories.items() if name != BASELINE and any(lives)}
+    if not cases:
+        return None
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    rows = math.ceil(len(cases) / COLUMNS)
+    figure: Any = Figure(figsize=(WIDTH_IN, ROW_IN * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)  # no display is asked for
+    axes = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat
+    verdicts = {case.case.value: case.verdict.value for case in report.cases}
+    for axis, (name, lives) in zip(axes, cases.items(), strict=False):
+        _panel(axis, f"{name}: {verdicts.get(name, '')}", report.trajectories.get(BASELINE, ()), lives)
+    for axis in list(axes)[len(cases) :]:
+        axis.set_visible(False)
+    figure.supxlabel("step of the whole training", fontsize=8)
+    figure.supylabel("loss", fontsize=8)
+    return _bytes(figure, form)
+
+
+def _panel(axis: Any, title: str, baseline: Lives, lives: Lives) -> None:
+    for life in baseline:
+        axis.plot(*_xy(life), color=GREY, linewidth=3, solid_capstyle="round")
+    for life in lives:
+        axis.plot(*_xy(life), color=BLUE, linewidth=1)
+    for life in lives[:-1]:  # all but the last were ended from outside
+        if life:
+            axis.axvline(life[-1][0], color=RED, linewidth=0.8, linestyle="--")
+            axis.plot(*life[-1], marker="x", color=RED, markersize=6)
+    for life in lives[1:]:
+        if life:
+            axis.plot(*life[0], marker="o", color=BLUE, markersize=4, fillstyle="none")
+    axis.set_title(title, fontsize=9, loc="left")
+    axis.tick_params(labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _xy(life: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    finite = [(x, y) for x, y in life if math.isfinite(y)]
+    return [x for x, _ in finite], [y for _, y in finite]
+
+
+def _bytes(figure: Any, form: str) -> bytes:
+    raw = io.BytesIO()
+    # No date, no random ids: the same drill gives the same picture.
+    metadata: Mapping[str, None] = {"Date": None} if form == "svg" else {}
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "nightspot", "svg.fonttype": "none"}):
+        figure.savefig(raw, format=form, metadata=metadata, dpi=110)
+    return raw.getvalue()
