@@ -83,5 +83,5 @@ def _folder_of(artifact: Optional[Path]) -> Sequence[Path]:
 def slowed(command: Sequence[str]) -> Sequence[str]:
     """A command whose writing is slow, so that the middle of a save can be met."""
     calls, ends = "write,pwrite64,writev", "fsync,fdatasync,rename,renameat,renameat2"
-    delays = ["-e", f"inject={calls}:delay_exit=20000", "-e", f"inject={ends}:delay_enter=100000"]
+    delays = ["-e", f"inject={calls}:delay_enter=20000:delay_exit=10000", "-e", f"inject={ends}:delay_enter=100000"]
     return ("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={calls},{ends}", *delays, *command)

@@ -19,7 +19,7 @@ from nightspot.drill.seen.facts import Chooser, Facts
 from nightspot.drill.seen.lives import Pace, after, record
 from nightspot.drill.seen.said import content
 from nightspot.drill.settings import Place
-from nightspot.drill.strikes import AfterSave, AtStep, InSave, OnNotice
+from nightspot.drill.strikes import AfterSave, AtStep, InSave, OnNotice, Usual
 
 START_AGAIN = 75
 MOST_LIVES = 20
@@ -182,6 +182,10 @@ class _Player:
     choose: Chooser
     seed: int
 
+    @property
+    def _usual(self) -> Usual:
+        return Usual(self.facts.usual_bytes, self.facts.beside)
+
     def interrupt(self, case: Case) -> None:
         """All of them. NotPlayedError where the moment cannot be had."""
         if self.facts.steps == 0:
@@ -205,7 +209,7 @@ class _Player:
     def _kill(self, case: Case) -> None:
         spoiled = case in (Case.TRUNCATED, Case.FLIPPED)
         step = _there(self.choose.step(case, saves_before=2 if spoiled else 1))
-        self._strike([AtStep(step)])
+        self._strike([AtStep(step, self._usual)])
         if spoiled:
             self._spoil(case)
         if case is Case.CLEAN_MACHINE:
@@ -215,19 +219,19 @@ class _Player:
     def _before_first(self) -> None:
         if self.facts.first_save is not None and self.facts.first_save < 1:
             raise NotPlayedError(FIRST_STEP)
-        self._strike([AtStep(_there(self.choose.before_first()))])
+        self._strike([AtStep(_there(self.choose.before_first()), self._usual)])
 
     def _twice(self) -> None:
         """The second one soon after the first, before another checkpoint: what was gained may not be lost again."""
         first = _there(self.choose.early(Case.TWICE))
-        self._strike([AtStep(first)])
+        self._strike([AtStep(first, self._usual)])
         done = max([one.at_index for one in self.training.lives[0].durables], default=0)
         left = self.facts.steps - max(done, 0)
-        self._strike([AtStep(max(1, min(first - done + 1, left - 1)))])
+        self._strike([AtStep(max(1, min(first - done + 1, left - 1)), self._usual)])
 
     def _during_save(self) -> None:
         later = 1 if len(self.facts.saves) > 1 else 0
-        ways = [InSave(self.facts.usual_bytes, self.facts.beside, later, slowly=slowly) for slowly in (False, True)]
+        ways = [InSave(self._usual, later, slowly=slowly) for slowly in (False, True)]
         if shutil.which("strace") is None:
             ways = ways[:1]
         self._strike(ways)

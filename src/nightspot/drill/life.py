@@ -53,7 +53,7 @@ class Scene:
     @property
     def index(self) -> int:
         """Steps done; counted by loss lines where nothing else can be counted."""
-        return self.ears.lines if self.by_lines else self.ears.steps
+        return self.ears.lines if self.by_lines else self.ears.steps or self.ears.lines
 
     def look(self) -> None:
         """Everything that has happened. Steps are counted first: a save's are older than the save."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Mapping, Optional
+from typing import Iterable, Mapping, Optional
 
 from nightspot.drill.life import Scene, tell
 from nightspot.drill.record import Blow
@@ -12,13 +12,34 @@ from nightspot.drill.seen import saves
 from nightspot.drill.seen.saves import NUMBER
 
 NOTICE, KILL = "notice", "kill"
+NOTE = "loading-"  # our library's, of a load that has begun
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What a folder of checkpoints holds that nobody disturbed: see `saves.unfinished`. beside: kinds of names that are no checkpoints."""
+
+    sizes_bytes: Mapping[str, Mapping[str, int]]
+    beside: frozenset[str]
+
+    def unfinished(self, scene: Scene, names: Iterable[str]) -> Optional[str]:
+        """What of those is being written, in words; None where nothing is."""
+        folder = scene.watcher.place.folder
+        found = [saves.unfinished(folder, name, self.sizes_bytes) for name in names if self.counts(name)]
+        return next((one for one in found if one is not None), None)
+
+    def counts(self, name: str) -> bool:
+        """Whether it may be a checkpoint, or become one."""
+        return NUMBER.sub("#", name) not in self.beside and not name.startswith(NOTE)
 
 
 @dataclass(slots=True)
 class AtStep:
-    """Killed once so many steps are done; the probe holds the training there, so that it is not one more."""
+    """Killed once so many steps are done; the probe holds the training there, so that it is not one more. What cannot be held may have
+    begun a save by then: that is waited for."""
 
     step: int
+    usual: Usual
     slowly: bool = False
     waits: bool = True
 
@@ -29,10 +50,20 @@ class AtStep:
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Kill."""
-        if not arrived(scene, self.step):
+        if not arrived(scene, self.step) or (scene.by_lines and self._saves(scene)):
             return None
         scene.program.kill()
         return Blow(KILL, scene.index, f"killed after step {scene.index}")
+
+    def _saves(self, scene: Scene) -> bool:
+        """Whether it does just now; if not, it stands still."""
+        if not scene.program.freeze():
+            return True
+        scene.look()
+        saving = self.usual.unfinished(scene, saves.names(scene.watcher.place)) is not None
+        if saving:
+            scene.program.thaw()
+        return saving
 
 
 @dataclass(slots=True)
@@ -81,8 +112,7 @@ def arrived(scene: Scene, step: int) -> bool:
 class InSave:
     """Killed within a save, once `after` others are whole. usual_bytes, beside: what an undisturbed folder held."""
 
-    usual_bytes: Mapping[str, Mapping[str, int]]
-    beside: frozenset[str]
+    usual: Usual
     after: int = 1
     slowly: bool = False
     waits: bool = False  # training goes on beside the save, as it would
@@ -91,12 +121,11 @@ class InSave:
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Freeze all of it at each change of the folder; kill if something is not finished, else let it go on."""
-        names = [name for name in scene.writing if NUMBER.sub("#", name) not in self.beside]
+        names = [name for name in scene.writing if self.usual.counts(name)]
         if not names or whole_ones(scene) < self.after or not scene.program.freeze():
             return None
         scene.look()
-        found = [saves.unfinished(scene.watcher.place.folder, name, self.usual_bytes) for name in names]
-        why = next((one for one in found if one is not None), None)
+        why = self.usual.unfinished(scene, names)
         if why is None:
             self.met += 1
             scene.program.thaw()

@@ -61,11 +61,10 @@ class Machine:
 
     def _rebuilt(self, private: Private) -> Iterator[tuple[str, ...]]:
         mounted = {other.target for other in self.layout.privates}
-        entries = sorted(private.target.iterdir())
+        entries = sorted(private.target.iterdir() if private.only is None else private.only)
         if len(entries) > MOST_ENTRIES:
-            raise IsolationError(
-                f"{private.target} holds more than {MOST_ENTRIES} files: put what is written into a folder"
-            )
+            remedy = "make the folder that is to be written to, or write elsewhere"
+            raise IsolationError(f"{private.target} holds more than {MOST_ENTRIES} files: {remedy}")
         for entry in entries:
             if entry in private.hidden or entry in mounted:
                 continue

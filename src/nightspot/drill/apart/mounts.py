@@ -5,10 +5,12 @@ A private folder within another one is no mount of its own: a program may rename
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable, Optional
+from typing import Iterable, Iterator, Optional
 
 from nightspot.drill.apart.copying import TooScatteredError, copy_tree
 from nightspot.drill.settings import Settings
@@ -16,7 +18,7 @@ from nightspot.process.surroundings import MOUNT, OPT
 
 TMP = Path("/tmp")  # noqa: S108 - each case gets its own
 MACHINE_LEARNING = ("model", "checkpoints", "output/data", "input/config", "input/data", "code")
-MOST_ENTRIES = 5000
+MOST_ENTRIES = 300  # bubblewrap reads its whole table of mounts again for each of them
 
 
 class IsolationError(Exception):
@@ -26,12 +28,14 @@ class IsolationError(Exception):
 @dataclass(frozen=True, slots=True)
 class Private:
     """A place that the program may write to. number: names its folder in a Machine. rebuilt: what really lies there is shown in it,
-    read-only, but for `hidden`. source: a copy of what lies there, made once; shown: parts of it that are too big, read-only."""
+    read-only, but for `hidden`; only: no more of it than that. source: a copy of what lies there, made once; shown: parts of it that
+    are too big, read-only."""
 
     target: Path
     number: int
     rebuilt: bool = False
     hidden: frozenset[Path] = frozenset()
+    only: Optional[frozenset[Path]] = None
     source: Optional[Path] = None
     shown: tuple[Path, ...] = ()
 
@@ -74,7 +78,8 @@ def lay_out(settings: Settings) -> Layout:
     separate = _outermost([p for p in wanted.empties if p.exists() and not _within(p, copies)])
     privates: list[Private] = []
     for target in sorted(wanted.rebuilt, key=lambda path: len(path.parts)):
-        privates.append(Private(target, len(privates), rebuilt=True, hidden=frozenset(wanted.hidden)))
+        only = frozenset(_named_in(TMP, settings)) if target == TMP else None
+        privates.append(Private(target, len(privates), rebuilt=True, hidden=frozenset(wanted.hidden), only=only))
     for target in copies:
         privates.append(_copied(settings, target, len(privates), wanted))
     privates += [Private(target, len(privates) + n) for n, target in enumerate(separate)]
@@ -128,6 +133,17 @@ def holds_program(folder: Path, settings: Settings) -> bool:
     channels = [Path(path) for path in settings.training.channels.values() if "://" not in path]
     needed = [settings.directory, Path(sys.prefix), Path(sys.base_prefix), settings.root, *channels]
     return any(folder == path or folder in path.parents for path in needed)
+
+
+def _named_in(folder: Path, settings: Settings) -> Iterator[Path]:
+    """What at the top of a folder the program needs, or is told of: all the rest of /tmp is another's."""
+    training = settings.training
+    texts = [*training.command, *training.environment.values(), *training.channels.values(), *os.environ.values()]
+    texts += [str(path) for path in (settings.directory, settings.root, Path(__file__), *settings.paths)]
+    texts += [sys.prefix, sys.base_prefix, sys.executable]
+    for text in texts:
+        for name in re.findall(rf"(?<![^\s:=,;'\"]){re.escape(str(folder))}/([^/\s:,;'\"]+)", text):
+            yield folder / name
 
 
 def _rebuild_parents(wanted: _Wanted) -> None:

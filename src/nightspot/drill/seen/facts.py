@@ -78,10 +78,12 @@ class Chooser:
         saves = self.facts.saves
         nth = saves[min(saves_before, len(saves)) - 1] if saves else 0
         after = [step for step in range(nth + 1, end + 1) if step < self.facts.steps]
-        return _inside(after, saves) or after or list(range(1, self.facts.steps))
+        return self._inside(after) or after or list(range(1, self.facts.steps))
 
-
-def _inside(steps: Sequence[int], saves: Sequence[int]) -> list[int]:
-    """Those that neither are a save's step nor follow it at once."""
-    near = {*saves, *[save + 1 for save in saves]}
-    return [step for step in steps if step not in near]
+    def _inside(self, steps: Sequence[int]) -> list[int]:
+        """Those that neither are a save's step nor follow it at once. What cannot be held goes on a little: room is left for that."""
+        saves = self.facts.saves
+        near = {*saves, *[save + 1 for save in saves]}
+        if self.facts.by_lines:
+            near |= {save - back for save in saves for back in (1, 2)}
+        return [step for step in steps if step not in near]

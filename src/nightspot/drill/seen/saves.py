@@ -46,6 +46,14 @@ def look(place: Place) -> dict[str, Entry]:
     return found
 
 
+def names(place: Place) -> list[str]:
+    """Of all that is there and not ruled out by the pattern."""
+    with contextlib.suppress(FileNotFoundError):
+        found = [path.name for path in sorted(place.folder.iterdir())]
+        return [name for name in found if place.pattern is None or fnmatch.fnmatchcase(name, place.pattern)]
+    return []
+
+
 def counts(name: str, pattern: Optional[str]) -> bool:
     """Whether a checkpoint may be called so."""
     if pattern is not None:
