@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nightspot.checkpoint.layout import Target
 from nightspot.checkpoint.pieces import ITEM_BYTES, Filled, Piece
+
+_COPIED = ("bool", "uint8", "int8", *(name for name in ITEM_BYTES if name.startswith("float8")))
 
 if TYPE_CHECKING:
     import mmap
@@ -80,9 +84,20 @@ def _fill(target: torch.Tensor, source: Any) -> None:
     import torch
 
     if isinstance(source, torch.Tensor):
+        if source.dtype in _without_copies():
+            target, source = target.view(torch.uint8), source.view(torch.uint8)
         target.copy_(source, non_blocking=True)  # between CPU memories that is an ordinary copy
     else:
         source.fill(target)
+
+
+@lru_cache(maxsize=1)
+def _without_copies() -> frozenset[torch.dtype]:
+    """Types of one byte that torch knows by name and cannot copy: their bytes can be."""
+    import torch
+
+    names = [name for name, size_bytes in ITEM_BYTES.items() if size_bytes == 1 and name not in _COPIED]
+    return frozenset(getattr(torch, name) for name in names if hasattr(torch, name))
 
 
 def pin(memory: mmap.mmap) -> Callable[[], None] | None:
@@ -92,7 +107,7 @@ def pin(memory: mmap.mmap) -> Callable[[], None] | None:
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return None
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    address = torch.frombuffer(memory, dtype=torch.uint8).data_ptr()
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     if int(runtime.cudaHostRegister(address, len(memory), 0)) != 0:
         return None
     return lambda: runtime.cudaHostUnregister(address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Callable
 
 from nightspot.checkpoint.pieces import aligned
 
@@ -19,6 +20,7 @@ class Arena:
     def __init__(self, size_bytes: int, descriptor: int | None) -> None:
         self.size_bytes, self.descriptor = size_bytes, descriptor
         self.memory = mmap.mmap(-1 if descriptor is None else descriptor, size_bytes)
+        self.unpin: Callable[[], object] | None = None  # how to let go of a lock on the memory, if somebody has one
 
     @classmethod
     def shared(cls, wanted_bytes: int) -> Arena:
@@ -55,6 +57,9 @@ class Arena:
 
     def close(self) -> None:
         """Let go. The memory itself goes with the last view of it."""
+        if self.unpin is not None:
+            self.unpin()
+            self.unpin = None
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None

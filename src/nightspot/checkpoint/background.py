@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nightspot.checkpoint import memory
+from nightspot.checkpoint import _torch, memory
 from nightspot.checkpoint.ahead.base import BaseOrder
 from nightspot.checkpoint.arena import Arena
 from nightspot.checkpoint.hand import Answer, Committed, Failed, NoWriterError, Trouble
@@ -49,6 +49,7 @@ class Background:
         self._in_flight = False
         self._refused: str | None = None  # why the writer has no memory
         self._heard: deque[Answer] = deque()
+        self._thread: threading.Thread | None = None
         self.bases: list[Mapping[str, Any]] = []  # what was heard of tables that are copied ahead
 
     def base(self, order: BaseOrder) -> None:
@@ -97,6 +98,8 @@ class Background:
             self._writer.end()
         self._writer = None
         self._snapshot.forget()
+        if self._thread is not None:
+            self._thread.join()
         if self._arena is not None:
             self._arena.close()
         self._arena = None
@@ -152,9 +155,10 @@ class Background:
         if arena is None or arena.size_bytes != size_bytes:
             return
         if size_bytes <= SMALL_BYTES:
-            arena.populate()
-        else:
-            threading.Thread(target=arena.populate, name="nightspot-arena", daemon=True).start()
+            _make_ready(arena)
+            return
+        self._thread = threading.Thread(target=_make_ready, args=[arena], name="nightspot-arena", daemon=True)
+        self._thread.start()
 
     def _died(self, why: str = "killed for its silence") -> None:
         if self._in_flight:
@@ -265,6 +269,15 @@ class _Process:
         with suppress(OSError):
             os.close(self._errors)
         self._errors = -1
+
+
+def _make_ready(arena: Arena) -> None:
+    """Map it, and lock it for copies from CUDA devices, so that the first save finds all of this done."""
+    arena.populate()
+    if _torch.in_use():
+        from nightspot.checkpoint import _torch_memory
+
+        arena.unpin = _torch_memory.pin(arena.memory)
 
 
 def _shared(size_bytes: int) -> Arena:

@@ -131,12 +131,11 @@ def _json(checkpoint: Path, file: File | None, algorithm: str) -> dict[str, Any]
 
 
 def _segments(spans: Iterable[Span], size_bytes: int) -> Iterator[tuple[int, memoryview]]:
-    """The whole file in its order: the spans' memory, and scratch memory for what nobody wants. In blocks."""
-    scratch = memoryview(bytearray(min(size_bytes, BLOCK_BYTES)))
+    """The whole file in its order: the spans' memory, and memory of its own for what nobody wants. In blocks."""
     at = 0
     for span in [*sorted(spans, key=lambda span: span.offset_bytes), Span("", size_bytes, memoryview(b""))]:
         for start in range(at, span.offset_bytes, BLOCK_BYTES):
-            yield start, scratch[: min(BLOCK_BYTES, span.offset_bytes - start)]
+            yield start, memoryview(bytearray(min(BLOCK_BYTES, span.offset_bytes - start)))
         for start in range(0, len(span.memory), BLOCK_BYTES):
             yield span.offset_bytes + start, span.memory[start : start + BLOCK_BYTES]
         at = span.offset_bytes + len(span.memory)
