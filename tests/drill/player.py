@@ -101,13 +101,18 @@ class Player:
 
 def _strike(pid: int, lines: Path, signals: Sequence[int]) -> None:
     """Wait until it holds, and send it these."""
+    wait_until_held(pid, lines)
+    for number in signals:
+        os.kill(pid, number)
+
+
+def wait_until_held(pid: int, lines: Path) -> None:
+    """Until the probe of that process says so."""
     until = time.monotonic() + MOST_WAIT_S
     while not lines.exists() or record_probe.parse(lines.read_text()).held is None:
         assert time.monotonic() < until, "it never came to the step"
         assert Path(f"/proc/{pid}").exists(), "it ended before the step"
         time.sleep(0.005)
-    for number in signals:
-        os.kill(pid, number)
 
 
 def _durables(number: int, seen: record_probe.Probed) -> list[Durable]:

@@ -68,12 +68,13 @@ class Walk:
     def _inside(self, value: Any, depth: int) -> None:
         self.around.append(type(value).__name__)
         if isinstance(value, Mapping):
-            for key in value:
+            for key in sorted(value, key=repr):  # what was saved as JSON may come back in another order
                 self.around.append(repr(key))
                 self.walk(value[key], depth)
         elif isinstance(value, AbstractSet):
             self.around.append(repr(sorted(map(repr, value))))
         elif isinstance(value, (list, tuple)):
+            self.around.append(str(len(value)))
             for item in value:
                 self.walk(item, depth)
         elif hasattr(value, "tobytes") and hasattr(value, "dtype"):  # numpy

@@ -151,7 +151,7 @@ def schedulers(watch: Watch, module: Any) -> None:
 def loaders(watch: Watch, module: Any) -> None:
     """What iterators of torch.utils.data hand out, and where loaders are made."""
     iterator = module._BaseDataLoaderIter  # noqa: SLF001 - no public name is shared by all loaders
-    wrap(iterator, "__next__", after=lambda batch, *_a, **_k: watch.see(watch.handed_out, batch))
+    _handing_out(watch, iterator)
     _made(watch, module.DataLoader)
 
 
@@ -159,7 +159,7 @@ def stateful_loaders(watch: Watch, module: Any) -> None:
     """torchdata's, which shares the iterators' base with torch's, but not the loader's."""
     for one in vars(module).values():
         if isinstance(one, type) and one.__module__ == module.__name__ and "__next__" in vars(one):
-            wrap(one, "__next__", after=lambda batch, *_a, **_k: watch.see(watch.handed_out, batch))
+            _handing_out(watch, one)
     loader = module.StatefulDataLoader
     _made(watch, loader)
     _state_loading(watch, loader, "loader")
@@ -168,6 +168,25 @@ def stateful_loaders(watch: Watch, module: Any) -> None:
 def snapshots(watch: Watch, module: Any) -> None:
     """The moment at which nightspot.checkpoint takes what it then saves in the background."""
     wrap(module, "capture", lambda *_a, **_k: watch.see(watch.touch, "snapshot"))
+
+
+def _handing_out(watch: Watch, iterator: Any) -> None:
+    """One batch counts once, also where a class calls its base's."""
+    original = iterator.__next__
+
+    @functools.wraps(original)
+    def following(self: Any) -> Any:
+        if watch.handing_out:
+            return original(self)
+        watch.handing_out = True
+        try:
+            batch = original(self)
+        finally:
+            watch.handing_out = False
+        watch.see(watch.handed_out, batch)
+        return batch
+
+    iterator.__next__ = following
 
 
 def _made(watch: Watch, loader: Any) -> None:

@@ -28,7 +28,7 @@ class Watch:
         self.batches: deque[str] = deque(maxlen=MOST_BATCHES)
         self.inputs: deque[str] = deque(maxlen=MOST_BATCHES)
         self.begun: dict[int, dict[str, Any]] = {}
-        self.looking = True
+        self.looking, self.handing_out = True, False
         self.on_first_step: Callable[[bool], None] = lambda _loaders: None
 
     def see(self, look: Callable[..., None], *what: Any) -> None:
