@@ -279,15 +279,26 @@ def permutation(size: int, seed: int) -> torch.Tensor:
 
 
 def versions() -> dict[str, str]:
-    """What exactness hangs on: torch, its threads and, once CUDA is in use, CUDA and its device."""
+    """What exactness hangs on: torch, its threads, its flags and, once CUDA is in use, CUDA, its device and flags."""
     if not in_use():
         return {}
     import torch
 
-    found = {"torch": torch.__version__, "torch threads": str(torch.get_num_threads())}
-    if _cuda_in_use():
-        found |= {"cuda": str(torch.version.cuda), "cuda device": torch.cuda.get_device_name()}
-    return found
+    found = {
+        "torch": torch.__version__,
+        "torch threads": str(torch.get_num_threads()),
+        "deterministic algorithms": str(torch.are_deterministic_algorithms_enabled()),
+        "float32 matmul precision": torch.get_float32_matmul_precision(),
+    }
+    if not _cuda_in_use():
+        return found
+    cudnn = torch.backends.cudnn
+    return found | {
+        "cuda": str(torch.version.cuda),
+        "cuda device": torch.cuda.get_device_name(),
+        "cudnn deterministic": str(cudnn.deterministic),
+        "cudnn benchmark": str(cudnn.benchmark),
+    }
 
 
 def _cuda_in_use() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
-from nightspot.checkpoint import _numpy, _torch, restore, settings
+from nightspot.checkpoint import restore, settings, versions
 from nightspot.checkpoint.ahead.ahead import Ahead, ahead_of
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
@@ -292,7 +291,7 @@ class Session:
 
     def _head(self, units_done: float) -> Head:
         here = self._settings
-        return Head(float(units_done), here.attempt, self._ranks.size, here.fingerprint, _versions())
+        return Head(float(units_done), here.attempt, self._ranks.size, here.fingerprint, versions.here(self._states))
 
     def _join(self) -> None:
         """Where nothing is saved, the ranks need not agree on anything."""
@@ -320,9 +319,3 @@ def _check_keeping(keep: int, keep_every: int | None) -> None:
 def _check_units(units_done: float) -> None:
     if not (math.isfinite(units_done) and units_done >= 0):
         raise ValueError(f"units_done = {units_done}: expected a finite number, 0 or more")
-
-
-def _versions() -> dict[str, str]:
-    numpy = _numpy.version()
-    found = {"python": platform.python_version()} | ({} if numpy is None else {"numpy": numpy})
-    return found | _torch.versions()
