@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from nightspot.checkpoint import ResumableSampler, SeededByIndex, Session
+from nightspot.checkpoint import ResumableSampler, SeededByIndex, Session, manifest
 from tests.checkpoint.exact import Taken, Training
 
 ROWS, BATCH, EPOCHS = 22, 4, 2
@@ -134,6 +134,25 @@ def test_a_stateful_loader_without_workers_augments_as_it_would_have(tmp_path: P
 def test_augmentation_by_index_is_exact_whoever_does_it(tmp_path: Path, workers: int, persistent: bool) -> None:
     expected = play(WithSampler(0), tmp_path / "whole")
     assert parts(lambda: WithSampler(workers, persistent=persistent), tmp_path / "parts", 2, 6, 9) == expected
+
+
+def test_flags_and_workers_are_in_the_manifest_and_others_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Taken):
+        play(WithStateful(0), tmp_path, 2)
+    (made,) = [manifest.read(tmp_path / name) for name in manifest.names(tmp_path)][-1:]
+    assert made.head.versions.items() >= {"workers of 'loader'": "0", "deterministic algorithms": "False"}.items()
+    capsys.readouterr()
+    training = WithStateful(0)
+    torch.use_deterministic_algorithms(True)
+    try:
+        play(training, tmp_path)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    said = capsys.readouterr().err
+    assert "deterministic algorithms was False, is True" in said
+    assert "workers of" not in said
 
 
 def test_augmentation_by_chance_in_workers_is_not_or_this_proves_nothing(tmp_path: Path) -> None:
