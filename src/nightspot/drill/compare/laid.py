@@ -47,8 +47,8 @@ class Compared:
     tensor: Optional[str]
 
     def killed(self, number: int) -> Optional[int]:
-        """Steps done over the whole training when Life `number` ended."""
-        return self.placed[number].end
+        """Steps done over the whole training when Life `number` ended; one that failed at its start adds none."""
+        return next((one.end for one in reversed(self.placed[: number + 1]) if one.end is not None), None)
 
     def kept(self, number: int) -> Optional[Kept]:
         """What Life `number` had to go on from: the furthest whole checkpoint of the Lives before it that was left undamaged."""
@@ -130,9 +130,7 @@ def _missing(wanted: Trail, placed: Sequence[Placed]) -> Optional[Difference]:
 def _compared_any(wanted: Trail, placed: Sequence[Placed]) -> bool:
     """Whether the last Life's losses could be laid over the baseline's. One that had no step left to do needs none."""
     last = placed[-1] if placed else None
-    if last is None or last.start is None:
-        return False
-    return not last.trail.steps or any(step.loss is not None for step in wanted.steps)
+    return last is not None and last.start is not None and any(step.loss is not None for step in wanted.steps)
 
 
 def same_weights(wanted: Optional[Artefact], seen: Optional[Artefact]) -> tuple[Optional[bool], Optional[str]]:

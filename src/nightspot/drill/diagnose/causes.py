@@ -64,6 +64,9 @@ def unexplained(compared: Compared, deterministic: Optional[Diagnosis]) -> Diagn
     if deterministic is not None:
         return deterministic
     first = compared.difference
+    if compared.loss_match is None and compared.weights_match is None:
+        evidence = "Neither losses nor a finished model were seen that could be compared."
+        return Diagnosis(Cause.UNKNOWN, evidence, "Name losses, loss_pattern or artifact in [drill].")
     if first is not None and first.life == 0:
         evidence = f"The losses differ at step {first.step} already, before anything was done to it: {first.wanted}, then {first.seen}."
         return Diagnosis(Cause.NONDETERMINISTIC, evidence, mend(Cause.NONDETERMINISTIC))
