@@ -9,6 +9,7 @@ from nightspot.checkpoint.durations import about
 from nightspot.checkpoint.hazard import Hazard
 from nightspot.checkpoint.interval import LONGEST_S, Choice, Kind, Rule, choose
 
+FIRST_OF_LONGEST = 1 / 15  # of 15 minutes: by then one save has shown what they cost
 NEWS_RATIO = 1.25  # "auto" says so when its interval has changed by more than a quarter
 ROUNDING = 1e-9  # units are often a sum of floats: 2.9999999999 epochs are 3
 
@@ -61,7 +62,9 @@ class Schedule:
             return Choice(self.rule.amount)
         if self.rule.kind is not Kind.AUTO:
             return Choice(math.inf)
-        return choose(self.cost.cost_s, self.cost.save_s, self._mean_s(now_s), self._longest_s)
+        chosen = choose(self.cost.cost_s, self.cost.save_s, self._mean_s(now_s), self._longest_s)
+        first_s = self._longest_s * FIRST_OF_LONGEST
+        return chosen if self.cost.known or chosen.interval_s <= first_s else Choice(first_s, "to measure a first save")
 
     def news(self, now_s: float) -> str | None:
         """The reasoning of "auto", once a save was measured, and when the interval has changed by more than a quarter since."""
