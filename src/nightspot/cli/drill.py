@@ -15,6 +15,7 @@ from typing import Annotated, Iterator, Optional
 
 import typer
 
+from nightspot.cli.drillpages import HtmlOption, Pages, PictureOption, checked, write_pages
 from nightspot.cli.home import Home, HomeError
 from nightspot.cli.run import JOB_FILE
 from nightspot.cli.shell import Shell, shell_of
@@ -26,6 +27,7 @@ from nightspot.drill.settings import LIFE, RUN, Settings, read_settings
 from nightspot.errors import ExitCode
 from nightspot.jobfile import JobFile, load_job, parse_duration
 from nightspot.process.identity import boot_id, identify
+from nightspot.report.drill import drill as drill_text
 
 PARTS = (RUN, LIFE, "cases", "sources")
 WORK = "work"
@@ -62,6 +64,8 @@ def drill(
             "--set", metavar="KEY=VALUE", help="Change one key of the job file, for this command. May be repeated."
         ),
     ] = None,
+    html: HtmlOption = None,
+    picture: PictureOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Interrupt the training on purpose, and compare what comes of it with trainings that nobody interrupted.
@@ -75,13 +79,14 @@ def drill(
     job_file = load_job(file, set_ or ())
     wanted = _cases(cases, job_file)
     budget_s = _duration(time_)
+    pages = checked(html, picture)  # now, and not after minutes of playing
     with _folder(shell.home, keep) as root, _interruptible():
         settings = read_settings(job_file, root, time.time())
         settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
         settings = settings if budget_s is None else replace(settings, time_s=budget_s)
         report = _drilled(shell, job_file, settings, wanted)
     passed = proof.passes(report, allow_noise=settings.allow_noise)
-    _show(shell, report, as_json=json)
+    _show(shell, report, pages, as_json=json)
     raise typer.Exit(ExitCode.OK if passed else ExitCode.NOT_PROVEN)
 
 
@@ -199,10 +204,9 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(shell: Shell, report: Report, *, as_json: bool) -> None:
+def _show(shell: Shell, report: Report, pages: Pages, *, as_json: bool) -> None:
     if as_json:
         shell.print_json(report)
-        return
-    for case in report.cases:
-        shell.print(f"{case.case.value:14} {case.verdict.value:12} {case.diagnosis.evidence if case.diagnosis else ''}")
-    shell.print(report.verdict.value)
+    else:
+        shell.print(drill_text(report))
+    write_pages(shell, report, pages)
