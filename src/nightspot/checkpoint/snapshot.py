@@ -19,7 +19,7 @@ class Plan:
 
     def __init__(self, pieces: Sequence[Piece], rank: int = 0) -> None:
         self._like = [replace(piece, tensor=None) for piece in pieces]  # a plan must not keep live memory alive
-        self.files = lay_out(self._like, rank)
+        self.rank, self.files = rank, lay_out(self._like, rank)
         self.entries = json.dumps(entries(self.files), separators=(",", ":")).encode()
         self.end_bytes = _end_bytes(self.files)
 
@@ -86,7 +86,7 @@ class Snapshot:
         self._at = self._copying = None
 
     def _planned(self, pieces: Sequence[Piece], rank: int) -> Plan:
-        if self._plan is None or not self._plan.fits(pieces):
+        if self._plan is None or self._plan.rank != rank or not self._plan.fits(pieces):
             self._plan, self._copying = Plan(pieces, rank), None
         return self._plan
 
