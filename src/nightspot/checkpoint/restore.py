@@ -102,7 +102,7 @@ class Search:
 
     def _read(self, name: str) -> Found:
         head = manifest.read(self.folder / name)
-        self._check(head)
+        self.check(head)
         if self.ranks.rank == 0:
             _note_try(_marker(self.staging or self.folder, name))
         return Found(head, self.read(self.folder / name, head))
@@ -115,7 +115,13 @@ class Search:
         self.bad.add(name)
         self.warn(why)
 
-    def _check(self, found: Manifest) -> None:
+    def let_go(self, found: Found) -> None:
+        """Of one that shall not be loaded after all."""
+        found.contents.tensors.clear()
+        self._unnote(found.manifest.name)
+
+    def check(self, found: Manifest) -> None:
+        """Raises ConfigError for a checkpoint that this training must not go on from."""
         there, here = found.head, self.here
         if here.fingerprint is not None and there.fingerprint != here.fingerprint:
             raise ConfigError(

@@ -11,7 +11,7 @@ from nightspot.checkpoint import random_state
 from nightspot.checkpoint.ahead.ahead import Ahead, Patched
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import Captured, capture
-from nightspot.checkpoint.grace import Standing
+from nightspot.checkpoint.grace import Grace, Standing
 from nightspot.checkpoint.hand import Answer, Committed, Failed, Hand, NoWriterError, Trouble
 from nightspot.checkpoint.inline import Inline
 from nightspot.checkpoint.manifest import Head
@@ -22,6 +22,7 @@ from nightspot.checkpoint.many.shards import Sharing
 from nightspot.checkpoint.opening import Opened
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part, Piece
+from nightspot.checkpoint.store_uploads import Done, Uploads
 from nightspot.checkpoint.voice import Voice
 
 MOST_FAILED_SAVES = 3
@@ -71,6 +72,7 @@ class Saver:
 
     head: what a checkpoint says about itself at given units done.
     durable: the newest checkpoint known to be whole; durable_s: when training was where it is.
+    uploads: where there is a store; then only what is in it is durable.
     ranks: those that save together. failed_saves: in a row. ahead: copies tables ahead; None: all is copied at once.
     """
 
@@ -87,11 +89,14 @@ class Saver:
     failed_saves: int = 0
     flight: Flight | None = None
     ahead: Ahead | None = None
+    uploads: Uploads | None = None
     _prepared: bool = False
 
     def __post_init__(self) -> None:
         self._sharing = Sharing(self.states, self.ranks)
-        self._names = Names(self.opened.folder, self.ranks)
+        self._names = Names(self.opened.folder, self.ranks, 0 if self.uploads is None else self.uploads.store.highest)
+        if self.uploads is not None:
+            self.uploads.announce, self.uploads.durable = self._announce, self._was_durable
 
     @property
     def busy(self) -> bool:
@@ -146,9 +151,19 @@ class Saver:
             self._do_without_writer(error)
 
     def collect(self) -> None:
-        """Hear what became of the save in flight, without waiting."""
-        while (said := self.hand.answer(0.0)) is not None:
-            self._ended(said)
+        """Hear what became of the save in flight, and of uploads, without waiting. Raises ConfigError."""
+        self._hear()
+        if self.uploads is not None:
+            self.uploads.collect()
+
+    def settle(self, grace: Grace | None) -> None:
+        """Wait until what was committed is in the bucket, too; on notice, as long as there is time. Raises ConfigError."""
+        if self.uploads is None:
+            return
+        self.uploads.finish(grace)
+        if (late := self.uploads.waiting) is not None:
+            where = f"it is only in {self.opened.folder}, and in the store is {self.durable}"
+            self.voice.warn(f"{late.name} could not be uploaded in time: {where}")
 
     def wait(self) -> bool:
         """Until no save is in flight. True: the last one is durable. A writer that does not get on is given up."""
@@ -164,6 +179,8 @@ class Saver:
         """How saving stands now, for `grace.decide`. saves_s: how long past saves took."""
         now_s, flight = time.monotonic(), self.flight
         name, flown_s = (None, None) if flight is None else (flight.order.name, flight.lasted_s(now_s))
+        if flight is None and self.uploads is not None and (late := self.uploads.waiting) is not None:
+            name, flown_s = late.name, now_s - late.began_s
         return Standing(saves_s, self.durable, now_s - self.durable_s, name, flown_s)
 
     def close(self) -> None:
@@ -174,7 +191,13 @@ class Saver:
             if self.ahead is not None:
                 self.ahead.close()
             self.hand.close()
-        self.collect()
+        self._hear()
+        if self.uploads is not None:
+            self.uploads.close()
+
+    def _hear(self) -> None:
+        while (said := self.hand.answer(0.0)) is not None:
+            self._ended(said)
 
     def _hand_over(self, captured: Captured, flight: Flight, patched: Patched | None) -> None:
         cut, texts = self._cut(captured, patched), self._sharing.texts(captured)
@@ -242,9 +265,22 @@ class Saver:
         save_s = flight.lasted_s(
             now_s if made.at_s is None else made.at_s
         )  # and not when a long step let us hear of it
-        self.failed_saves, self.durable, self.durable_s = 0, made.name, flight.began_s
-        told = {"name": made.name, "digest": made.digest, "size_bytes": made.size_bytes}
-        times = {"save_s": round(save_s, 6), "stall_s": round(flight.stall_s, 6)}
-        self.voice.report("checkpoint", units_done=flight.units_done, **told, **times)
+        self.failed_saves = 0
+        own = (made.name, made.digest, made.size_bytes, flight.units_done)
+        done = Done(*own, flight.began_s, save_s, flight.stall_s)
+        if self.uploads is None:
+            self._announce(done)
+        else:
+            self.uploads.submit(done)
+
+    def _announce(self, done: Done) -> None:
+        """It is durable."""
+        self.durable, self.durable_s = done.name, done.began_s
+        told = {"name": done.name, "digest": done.digest, "size_bytes": done.size_bytes}
+        times = {"save_s": round(done.save_s, 6), "stall_s": round(done.stall_s, 6)}
+        self.voice.report("checkpoint", units_done=done.units_done, **told, **times)
         for listener in self.listeners:
-            listener.saved(now_s, save_s, made)
+            listener.saved(time.monotonic(), done.save_s, Committed(done.name, done.digest, done.size_bytes))
+
+    def _was_durable(self, name: str) -> None:
+        self.durable = name

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
-from nightspot.checkpoint import restore, settings, versions
+from nightspot.checkpoint import restore, settings, store_restore, versions
 from nightspot.checkpoint.ahead.ahead import Ahead, ahead_of
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
@@ -29,6 +29,8 @@ from nightspot.checkpoint.opening import Opened
 from nightspot.checkpoint.progress import Progress, not_finite
 from nightspot.checkpoint.saving import MOST_FAILED_SAVES, Keeping, Saver
 from nightspot.checkpoint.schedule import Schedule
+from nightspot.checkpoint.store import Retained
+from nightspot.checkpoint.store_uploads import Uploads, uploads_of
 from nightspot.checkpoint.voice import Voice
 
 PROGRESS_INTERVAL_S = 0.5
@@ -51,7 +53,9 @@ class Session:
 
     states: by name; anything with state_dict and load_state_dict, plain dicts (restored in place), generators
         of `random`, numpy and torch. Python's, numpy's and torch's global random states come by themselves.
-    folder: for checkpoints; None: none are written. interval: how often, "auto" unless given; interval_s: the same in
+    folder: for checkpoints; None: none are written. store: s3://bucket/prefix where they are uploaded to in the background;
+        with one, only what is in it counts as durable, and a machine with an empty folder goes on from there.
+    interval: how often, "auto" unless given; interval_s: the same in
         seconds (0: after every step, which then waits for it).
     keep: how many checkpoints stay; keep_every: those whose number is a multiple of it stay for good.
     fingerprint: what the job is; a checkpoint of another job is refused.
@@ -59,7 +63,7 @@ class Session:
     copy_ahead: keys of sparse embeddings (`model/users.weight`), or True for all: copied while training goes on, which
         stops only for the rows touched since (see docs/checkpoint.md).
     resize: "reshard" to go on from a checkpoint that another number of ranks wrote; else it is refused.
-    nightspot's environment overrides folder, interval, fingerprint and background.
+    nightspot's environment overrides folder, store, interval, fingerprint and background.
 
     Raises ValueError or StateError at once for a name or an object that cannot be a state.
     """
@@ -69,6 +73,7 @@ class Session:
         states: Mapping[str, object],
         *,
         folder: str | Path | None = None,
+        store: str | None = None,
         interval: str | float | None = None,
         interval_s: float | None = None,
         keep: int = 2,
@@ -85,7 +90,7 @@ class Session:
         _check_keeping(keep, keep_every)
         self._states, self._keep, self._keep_every = dict(states), keep, keep_every
         wished = interval if interval is not None else interval_s
-        self._wishes = settings.Wishes(None if folder is None else Path(folder), wished, fingerprint)
+        self._wishes = settings.Wishes(None if folder is None else Path(folder), wished, fingerprint, store)
         self._background, self._copy_ahead = background, copy_ahead
         self._voice = Voice(Progress(None))
         self._opened: Opened | None = None
@@ -207,19 +212,23 @@ class Session:
         search = restore.Search(opened.folder, self._head(0), self._voice.warn, staging=opened.markers)
         search.read = partial(reading.read, live=self._states, among=self._ranks)
         search.ranks, search.resize = self._ranks, self._resize
-        newest = search.newest()
-        self._saver = self._new_saver(opened, tuple(search.bad))
+        kept = Retained(self._kept, self._keep_every)
+        uploads = uploads_of(self._settings, opened.folder, kept, self._voice) if self._ranks.rank == 0 else None
+        newest = search.newest() if self._settings.store is None else store_restore.newest(search, opened, uploads)
+        self._saver = self._new_saver(opened, tuple(search.bad), uploads)
+        if uploads is not None:
+            uploads.begin(None if newest is None else newest.manifest)
         if newest is None:
             return None
         made = newest.manifest
         self._random = search.load(newest, self._states)
         restore.set_random(self._random, self._voice.warn)
-        self._saver.durable = made.name
+        self._saver.durable = made.name if uploads is None else self._saver.durable
         return Restored(made.name, made.head.units_done, made.head.attempt)
 
-    def _new_saver(self, opened: Opened, bad: tuple[str, ...]) -> Saver:
-        keeping = Keeping(self._kept, self._keep_every, bad)
-        saver = Saver(self._states, opened, keeping, self._head, self._voice, self._hand(opened), ranks=self._ranks)
+    def _new_saver(self, opened: Opened, bad: tuple[str, ...], uploads: Uploads | None) -> Saver:
+        keeping, hand = Keeping(self._kept, self._keep_every, bad), self._hand(opened)
+        saver = Saver(self._states, opened, keeping, self._head, self._voice, hand, ranks=self._ranks, uploads=uploads)
         saver.ahead = self._ahead
         saver.listeners.append(self._schedule)
         return saver
@@ -235,6 +244,8 @@ class Session:
         # It came meanwhile: the state just copied is that of now. Of several ranks, one alone must not leave.
         told = self._ranks.size == 1 and self._notice.given()
         saved = saver.wait() if told or self._waits else False
+        if self._settings.waits:
+            ranks.first(self._ranks, partial(saver.settle, None))
         if told and saved:
             self._leave(saver)
         self._refuse_to_pretend(saver)
@@ -270,6 +281,7 @@ class Session:
 
     def _leave(self, saver: Saver) -> None:
         """On notice. Code 75 promises a durable checkpoint; an older one keeps that promise too."""
+        ranks.first(self._ranks, partial(saver.settle, self._notice.grace()))
         if saver.durable is None:
             raise SaveError("asked to end, and no checkpoint could be saved")
         self._voice.say(f"asked to end: {saver.durable} is durable, exit code {EXIT_START_AGAIN}")

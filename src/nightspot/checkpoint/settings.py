@@ -11,6 +11,8 @@ from nightspot.checkpoint.errors import ConfigError
 from nightspot.checkpoint.hazard import Hazard
 from nightspot.checkpoint.interval import AUTO, LONGEST_S, Kind, Rule, parse
 
+NO_STORE = "none"  # of $NIGHTSPOT_CHECKPOINT_STORE: not even the script's own
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,6 +20,7 @@ class Settings:
 
     rule: how often to save; longest_s, hazard: what "auto" reckons with. Times are of this process's own clock.
     staging: a folder on the same file system where nobody looks, if somebody looks into `folder` at any moment and copies it.
+    store: s3://bucket/prefix, where committed checkpoints are uploaded to; None: nowhere.
     background: saves by a process of their own; None: as the script wishes. waits: training goes on only once a save is durable.
     """
 
@@ -30,6 +33,7 @@ class Settings:
     attempt: int
     world_size: int
     staging: Path | None = None
+    store: str | None = None
     longest_s: float = LONGEST_S
     hazard: Hazard = field(default_factory=Hazard)
     background: bool | None = None
@@ -48,14 +52,18 @@ class Wishes:
     folder: Path | None
     interval: str | float | None
     fingerprint: str | None
+    store: str | None = None
 
 
 def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
     """Raises ConfigError for a variable that makes no sense."""
     seconds = environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL_S")
     rule = _rule(environment, wishes)
+    folder, store = _path(environment, "NIGHTSPOT_CHECKPOINT_DIR") or wishes.folder, _store(environment, wishes)
+    if store is not None and folder is None:
+        raise ConfigError(f"store {store}: expected a folder, too: checkpoints are written there first")
     return Settings(
-        folder=_path(environment, "NIGHTSPOT_CHECKPOINT_DIR") or wishes.folder,
+        folder=folder,
         rule=rule,
         fingerprint=environment.get("NIGHTSPOT_FINGERPRINT") or wishes.fingerprint,
         progress=_path(environment, "NIGHTSPOT_PROGRESS"),
@@ -64,6 +72,7 @@ def read(environment: Mapping[str, str], wishes: Wishes) -> Settings:
         attempt=_count(environment, "NIGHTSPOT_ATTEMPT", 0),
         world_size=_count(environment, "WORLD_SIZE", 1),
         staging=_path(environment, "NIGHTSPOT_CHECKPOINT_STAGING"),
+        store=store,
         longest_s=_seconds("checkpoint interval", seconds) if seconds and rule.kind is not Kind.TIME else LONGEST_S,
         hazard=_hazard(environment),
         background=_switch(environment, "NIGHTSPOT_CHECKPOINT_BACKGROUND"),
@@ -78,6 +87,15 @@ def _rule(environment: Mapping[str, str], wishes: Wishes) -> Rule:
     if seconds := environment.get("NIGHTSPOT_CHECKPOINT_INTERVAL_S"):
         return Rule(Kind.TIME, _seconds("checkpoint interval", seconds))
     return AUTO if wishes.interval is None else parse(wishes.interval)
+
+
+def _store(environment: Mapping[str, str], wishes: Wishes) -> str | None:
+    """The suffix is for somebody who plays the training, and must not touch its real checkpoints."""
+    store = environment.get("NIGHTSPOT_CHECKPOINT_STORE") or wishes.store
+    suffix = environment.get("NIGHTSPOT_CHECKPOINT_STORE_SUFFIX", "").strip("/")
+    if not store or store == NO_STORE:
+        return None
+    return f"{store.rstrip('/')}/{suffix}" if suffix else store
 
 
 def _hazard(environment: Mapping[str, str]) -> Hazard:

@@ -35,10 +35,11 @@ _PROGRAM += "int(sys.argv[2]), uploader.Task(**json.loads(sys.argv[3])))"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """That checkpoint is in the bucket, whole: it will survive this machine."""
+    """That checkpoint is in the bucket, whole: it will survive this machine. sent: False if it was there before."""
 
     name: str
     upload_s: float
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +165,9 @@ class Store:
         ours, theirs = socket.socketpair()
         self._starts += 1
         words = [json.dumps(sys.path), str(theirs.fileno()), json.dumps(asdict(self._task))]
-        # Our process group: whoever ends this training's group ends it as well.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *words],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-        )
+        # Our process group: whoever ends this training's group ends it as well. Our stderr: only faults are said there.
+        command, nowhere = [sys.executable, "-c", _PROGRAM, *words], subprocess.DEVNULL
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=nowhere, stdout=nowhere)
         theirs.close()
         ours.settimeout(0)
         self._channel, self._left = ours, b""
@@ -217,7 +214,7 @@ class Store:
             self._waiting = None
         if kind == "stored":
             self._starts = 1
-            return Stored(name, told["upload_s"])
+            return Stored(name, told["upload_s"], told["sent"])
         if kind == "superseded":
             return Superseded(name)
         return Failed(name, told["why"], bool(told.get("final", True)))

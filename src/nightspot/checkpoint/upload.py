@@ -79,15 +79,15 @@ class Sender:
     def __post_init__(self) -> None:
         self._throttle = Throttle(self.bytes_per_s)
 
-    def send(self, source: Source) -> None:
-        """Returns when the manifest is there.
+    def send(self, source: Source) -> bool:
+        """Returns when the manifest is there. False: it was there before.
 
         Raises TakenError: another checkpoint has this name already. DamagedError: it is not what was committed. OSError:
         it cannot be read. StoreError, StoppedError.
         """
         name = source.manifest.name
         if self._is_there(source):
-            return
+            return False
         there = {one.key: one.size_bytes for one in self.ask(lambda: list(self.bucket.objects(f"{name}/")))}
         begun = dict(self.ask(lambda: self.bucket.uploads(f"{name}/")))
         with closing(_Pool(self.threads)) as pool:
@@ -103,6 +103,7 @@ class Sender:
                     f"{self.bucket.uri}/{name}: its files change while they are sent: two trainings share a prefix"
                 )
         self._send_manifest(source)
+        return True
 
     def _is_there(self, source: Source) -> bool:
         """Whether its manifest is there. Raises TakenError for another one: then no file of it is touched."""

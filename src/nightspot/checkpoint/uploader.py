@@ -161,7 +161,7 @@ class Uploader:
         try:
             with opened(Path(self.task.folder), name) as source:
                 self._clean(retention, name)
-                sender.send(source)
+                sent = sender.send(source)
         except FileNotFoundError:  # dropped before it was begun: there is a newer one
             self.tell("superseded", name=name)
             return
@@ -174,7 +174,7 @@ class Uploader:
             self.tell("failed", name=name, why=str(error), final=False)
             return
         retention.stored(name)
-        self.tell("stored", name=name, upload_s=round(time.monotonic() - began_s, 6))
+        self.tell("stored", name=name, upload_s=round(time.monotonic() - began_s, 6), sent=sent)
         self._recover()
         self._retain(retention)
 
@@ -236,6 +236,9 @@ def _succeeded(descriptor: int | None) -> bool:
 def _orphaned(inbox: Inbox, uploader: Uploader, descriptor: int | None) -> None:
     """Without a trainer: not for ever, and not against a successor."""
     inbox.gone.wait()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)  # whoever reads the training's output shall see that it has ended
     give_up_s = time.monotonic() + ORPHAN_S
     while time.monotonic() < give_up_s and not _succeeded(descriptor):
         time.sleep(LOOK_S)

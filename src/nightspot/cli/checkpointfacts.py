@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-
 from nightspot.checkpoint.bucket import AbsentError, Place
 from nightspot.checkpoint.errors import ConfigError, DamagedError
 from nightspot.checkpoint.manifest import INDEX, File, Manifest

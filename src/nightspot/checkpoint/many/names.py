@@ -13,9 +13,9 @@ from nightspot.checkpoint.many.ranks import Ranks, first
 class Names:
     """Counts on from what is in the folder. token: of this session, in the names of what is unfinished."""
 
-    def __init__(self, folder: Path, among: Ranks) -> None:
-        """All ranks must make one. Raises what `first` raises."""
-        self._folder, self._size = folder, among.size
+    def __init__(self, folder: Path, among: Ranks, above: int = 0) -> None:
+        """All ranks must make one. above: a number in use elsewhere, in a bucket. Raises what `first` raises."""
+        self._folder, self._size, self._above = folder, among.size, above
         self._last, self.token = first(among, self._begin)
 
     def next(self) -> str:
@@ -29,4 +29,5 @@ class Names:
         return f"step-{self._last:09d}"
 
     def _begin(self) -> tuple[int, str]:
-        return manifest.number(manifest.next_name(self._folder)) - 1, os.urandom(6).hex()
+        last = manifest.number(manifest.next_name(self._folder)) - 1
+        return max(last, self._above), os.urandom(6).hex()
