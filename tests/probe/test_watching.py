@@ -170,6 +170,18 @@ def test_an_optimizers_closure_is_seen(bench: Bench) -> None:
     assert bench.seen().steps[0].loss is not None
 
 
+def test_a_scaled_loss_is_told_as_it_was_before(bench: Bench) -> None:
+    plain = bench.run(BY_HAND).steps
+    scaled = BY_HAND.replace("square().mean().backward()", "square().mean()").replace(
+        "    model(inputs)", "    loss = model(inputs)"
+    )
+    scaled = scaled.replace(
+        "    optimizer.step()", "    scaler.scale(loss).backward()\n    scaler.step(optimizer)\n    scaler.update()"
+    )
+    seen = bench.run(scaled.replace("def step", "scaler = torch.amp.GradScaler('cpu')\ndef step"))
+    assert [one.loss for one in seen.steps] == [one.loss for one in plain]
+
+
 def test_only_rank_0_tells(bench: Bench) -> None:
     assert bench.run(BY_HAND, RANK="1") == record_probe.parse("")
     assert len(bench.run(BY_HAND, RANK="0").steps) == 3

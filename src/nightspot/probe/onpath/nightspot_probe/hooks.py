@@ -189,6 +189,11 @@ def _handing_out(watch: Watch, iterator: Any) -> None:
     iterator.__next__ = following
 
 
+def scalers(watch: Watch, module: Any) -> None:
+    """Losses before they are scaled."""
+    wrap(module.GradScaler, "scale", lambda _self, outputs=None, *_a, **_k: watch.see(watch.scaled, outputs))
+
+
 def _made(watch: Watch, loader: Any) -> None:
     def after(_none: Any, self: Any, *_a: Any, **_k: Any) -> None:
         shuffles = type(getattr(self, "sampler", None)).__name__ == "RandomSampler"
@@ -205,6 +210,7 @@ BY_MODULE: dict[str, Callable[[Watch, Any], None]] = {
     "torch.optim.lr_scheduler": schedulers,
     "torch.utils.data.dataloader": loaders,
     "torchdata.stateful_dataloader.stateful_dataloader": stateful_loaders,
+    "torch.amp.grad_scaler": scalers,
     "numpy.random": numpy_random,
     "nightspot.checkpoint.capture": snapshots,
 }

@@ -25,6 +25,7 @@ class Watch:
         self.release = environment.get("NIGHTSPOT_PROBE_RELEASE")
         self.index = self.touches = 0
         self.loss: Optional[str] = None
+        self.unscaled: Optional[str] = None
         self.batches: deque[str] = deque(maxlen=MOST_BATCHES)
         self.inputs: deque[str] = deque(maxlen=MOST_BATCHES)
         self.begun: dict[int, dict[str, Any]] = {}
@@ -43,10 +44,16 @@ class Watch:
             self.lines.say("fault", detail=f"{type(error).__name__}: {error}")
 
     def backward(self, tensors: Any) -> None:
-        """The loss is the scalar that backward was called on, the last one before the step."""
+        """The loss is the scalar that backward was called on, the last one before the step; as it was before a scaler scaled it."""
         first = tensors[0] if isinstance(tensors, (list, tuple)) and tensors else tensors
+        unscaled, self.unscaled = self.unscaled, None
         if isinstance(first, self.torch.Tensor) and first.numel() == 1:
-            self.loss = repr(float(first.detach()))
+            self.loss = unscaled or repr(float(first.detach()))
+
+    def scaled(self, outputs: Any) -> None:
+        """A gradient scaler multiplies this, and backward is called on what comes of it."""
+        if isinstance(outputs, self.torch.Tensor) and outputs.numel() == 1:
+            self.unscaled = repr(float(outputs.detach()))
 
     def handed_out(self, batch: Any) -> None:
         """A loader's iterator gave this to the training."""
