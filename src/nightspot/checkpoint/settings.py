@@ -39,11 +39,6 @@ class Settings:
     background: bool | None = None
     waits: bool = False
 
-    @property
-    def interval_s(self) -> float:
-        """Seconds between two checkpoints, where the rule is a time; else what "auto" may take at most."""
-        return self.rule.amount if self.rule.kind is Kind.TIME else self.longest_s
-
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
