@@ -1,9 +1,10 @@
 """Kills a real training process again and again, and checks that nothing durable is ever lost.
 
-Most kills are aimed at the moment a checkpoint is being written: they come as soon as its unfinished folder
-shows. A kill counts as inside a save only if that folder is still there afterwards. The seed is printed. Exit
-status 0 if every restart recovered, none fell behind the last durable checkpoint, and all results equal that of
-an undisturbed run.
+Half of the kills take the trainer alone, whose writer process then finishes what it has in hand; the others take both,
+as the end of the machine does. Most are aimed at the moment a checkpoint is being written: they come as soon as its
+unfinished folder shows. A kill counts as inside a save only if that folder is still there afterwards. The seed is
+printed. Exit status 0 if every restart recovered, none fell behind the last durable checkpoint, and all results equal
+that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ STEP_S = 0.001
 INTERVAL_S = 0.01
 BALLAST_BYTES = 400_000  # so that a save takes long enough to be hit
 AIMED_SHARE = 0.6
+WITH_WRITER_SHARE = 0.5
 PATIENCE_S = 60.0
 
 
@@ -91,7 +95,7 @@ class Training:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTSPOT_")}
         environment = kept | {"NIGHTSPOT_PROGRESS": str(self.folder / "progress.jsonl")}
         command = [sys.executable, __file__, "--train", str(self.folder)]
-        return subprocess.Popen(command + ["--torch"] * self.with_torch, env=environment)
+        return subprocess.Popen(command + ["--torch"] * self.with_torch, env=environment, start_new_session=True)
 
     def lines(self) -> list[dict[str, Any]]:
         """Whole lines of progress."""
@@ -149,7 +153,16 @@ def strike(training: Training, process: subprocess.Popen[bytes], chance: random.
     while process.poll() is None and time.monotonic() < end_s and not (aimed and len(seen) >= enough):
         seen |= training.being_saved() if aimed else set()
         time.sleep(0 if aimed else 0.005)
-    process.kill()
+    kill(process, with_writer=chance.random() < WITH_WRITER_SHARE)
+
+
+def kill(process: subprocess.Popen[bytes], *, with_writer: bool) -> None:
+    """The trainer alone, or all of its group. One that has ended by itself is no more there to be killed."""
+    if with_writer:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def run_to_end(training: Training, tally: Tally, most_kills: int, chance: random.Random) -> bool:

@@ -68,29 +68,39 @@ def test_the_script_would_notice_a_lost_checkpoint() -> None:
     assert not fell_behind(lines[:-1])
 
 
-def tiny(folder: Path, inject: str | None = None) -> "subprocess.CompletedProcess[str]":
+# Every call by which a first save reaches the disk: four files, their flushes, the folder's, the rename, the parent's.
+CALLS = [f"pwrite64:{n}" for n in range(1, 5)] + [f"fsync:{n}" for n in range(1, 7)] + ["rename:1"]
+# Of later ones: the second save, and the removal of the first.
+LATER = ["fsync:7", "fsync:9", "rename:2", "rename:3", "rename:4", "unlinkat:1", "unlinkat:3"]
+needs_strace = pytest.mark.skipif(not _strace_works(), reason="strace is not installed, or may not trace here")
+
+
+def tiny(folder: Path, inject: str | None = None, *, background: bool = False) -> "subprocess.CompletedProcess[str]":
+    """inject: at which call of which kind what happens; with `background`, in the writer process."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT / "src"),
         "NIGHTSPOT_PROGRESS": str(folder / "progress"),
-        "NIGHTSPOT_CHECKPOINT_BACKGROUND": "0",
+        "NIGHTSPOT_CHECKPOINT_BACKGROUND": str(int(background)),
     }
     folder.mkdir(exist_ok=True)
-    call = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={inject}"] if inject else []
+    follow = ["-f"] if background else []
+    call = ["strace", *follow, "-qq", "-o", "/dev/null", "-e", f"inject={inject}"] if inject else []
     command = [*call, sys.executable, "-c", TINY, str(folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.skipif(not _strace_works(), reason="strace is not installed, or may not trace here")
-@pytest.mark.parametrize(
-    "inject",
-    [f"fsync:signal=KILL:when={when}" for when in (1, 2, 3, 4, 7)]
-    + [f"rename:signal=KILL:when={when}" for when in (1, 2, 3)]
-    + [f"unlinkat:signal=KILL:when={when}" for when in (1, 2)],
-)
-def test_a_kill_at_any_call_of_a_save_or_a_removal_is_survived(tmp_path: Path, inject: str) -> None:
-    expected = tiny(tmp_path / "undisturbed").stdout
-    folder = tmp_path / "killed"
-    assert tiny(folder, inject).returncode == -9, "or nothing was killed"
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny(tmp_path_factory.mktemp("undisturbed"), background=True).stdout
+
+
+def injected(call: str, what: str) -> str:
+    kind, _, when = call.partition(":")
+    return f"{kind}:{what}:when={when}"
+
+
+def goes_on_to_the_end(folder: Path, expected: str) -> None:
+    """From the newest whole checkpoint, which no reader finds damaged."""
     durable = manifest.newest_valid(folder)
     again = tiny(folder)
     assert (again.returncode, again.stdout) == (0, expected), again.stderr
@@ -99,13 +109,35 @@ def test_a_kill_at_any_call_of_a_save_or_a_removal_is_survived(tmp_path: Path, i
     assert durable is None or f'"training", "units_done": {durable.head.units_done}' in progress_text(folder)
 
 
-@pytest.mark.skipif(not _strace_works(), reason="strace is not installed, or may not trace here")
-def test_an_io_error_while_flushing_is_told_and_survived(tmp_path: Path) -> None:
-    expected = tiny(tmp_path / "undisturbed").stdout
-    ended = tiny(tmp_path / "broken", "fsync:error=EIO:when=2")
-    assert (ended.returncode, ended.stdout) == (0, expected)
-    assert "a checkpoint could not be saved" in ended.stderr
-    found = manifest.newest_valid(tmp_path / "broken")
+@needs_strace
+@pytest.mark.parametrize("call", CALLS + LATER)
+def test_a_kill_at_any_call_of_a_save_or_a_removal_is_survived(tmp_path: Path, expected: str, call: str) -> None:
+    assert tiny(tmp_path, injected(call, "signal=KILL")).returncode == -9, "or nothing was killed"
+    goes_on_to_the_end(tmp_path, expected)
+
+
+@needs_strace
+@pytest.mark.parametrize("call", CALLS)
+def test_writers_that_are_all_killed_at_the_same_call_end_the_training_and_lose_nothing(
+    tmp_path: Path, expected: str, call: str
+) -> None:
+    ended = tiny(tmp_path, injected(call, "signal=KILL"), background=True)
+    assert ended.returncode == 1
+    assert "SaveError: 3 saves in a row failed" in ended.stderr
+    goes_on_to_the_end(tmp_path, expected)
+
+
+@needs_strace
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("error", "background"), [("EIO", False), ("ENOSPC", True)])
+def test_an_error_at_any_call_of_a_save_is_told_and_training_goes_on(
+    tmp_path: Path, expected: str, call: str, error: str, *, background: bool
+) -> None:
+    ended = tiny(tmp_path, injected(call, f"error={error}"), background=background)
+    assert (ended.returncode, ended.stdout) == (0, expected), ended.stderr
+    assert "a checkpoint could not be saved, the newest is None" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
+    found = manifest.newest_valid(tmp_path)
     assert found is not None
     assert found.head.units_done == 4
 
