@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nightspot.checkpoint import ConfigError, FolderInUseError, notice, settings
+from nightspot.checkpoint.interval import parse
 from nightspot.checkpoint.lock import FolderLock
 from nightspot.checkpoint.notice import Notice, SaveRequest, Watched
 from nightspot.checkpoint.progress import Progress
@@ -128,7 +129,7 @@ def test_progress_that_cannot_be_written_is_told_once_and_stops_nothing(
 def test_the_environment_comes_before_the_scripts_own_wishes() -> None:
     wishes = Wishes(Path("laptop"), 60.0, "mine")
     alone = settings.read({}, wishes)
-    assert (alone.folder, alone.interval_s, alone.fingerprint) == (Path("laptop"), 60.0, "mine")
+    assert (alone.folder, alone.rule, alone.fingerprint) == (Path("laptop"), parse(60.0), "mine")
     night = settings.read(
         {
             "NIGHTSPOT_CHECKPOINT_DIR": "/night",
@@ -138,9 +139,9 @@ def test_the_environment_comes_before_the_scripts_own_wishes() -> None:
         },
         wishes,
     )
-    assert (night.folder, night.interval_s, night.fingerprint, night.attempt) == (
+    assert (night.folder, night.rule, night.fingerprint, night.attempt) == (
         Path("/night"),
-        2.5,
+        parse(2.5),
         "ab",
         3,
     )
