@@ -9,6 +9,7 @@ from nightspot.checkpoint.errors import (
     DamagedError,
     FolderInUseError,
     LoadError,
+    RankLostError,
     SaveError,
     StateError,
     UnverifiableError,
@@ -32,4 +33,5 @@ __all__ = [
     "LoadError",
     "SaveError",
     "FolderInUseError",
+    "RankLostError",
 ]

@@ -64,7 +64,7 @@ class Search:
                 return found
         if crashing:
             raise ConfigError(f"no checkpoint is left that loads: {', '.join(crashing)}; start in an empty folder")
-        if self.bad:
+        if self.bad and self.ranks.rank == 0:
             self.warn("no whole checkpoint is left: starting from the beginning")
         return None
 
@@ -113,7 +113,8 @@ class Search:
 
     def _pass_over(self, name: str, why: str) -> None:
         self.bad.add(name)
-        self.warn(why)
+        if self.ranks.rank == 0:
+            self.warn(why)
 
     def let_go(self, found: Found) -> None:
         """Of one that shall not be loaded after all."""

@@ -19,13 +19,26 @@ class ResumableSampler:
 
     Hand it to a DataLoader as `batch_sampler`, to a Session as a state, and loop over `batches(loader)`.
     `epoch` and `batch`, both from 0: where in the data the loop is, whatever a loader has fetched ahead.
+    rank, world_size: of several ranks, each takes its part of every batch; `batch_size` is that of all together. The order
+        is the same for any number of ranks, and so is the state: another number can go on with it.
+    Raises ValueError for sizes that leave a rank without a sample.
     """
 
     def __init__(
-        self, size: int, batch_size: int, *, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+        self,
+        size: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if size < 1 or batch_size < 1:
             raise ValueError(f"size = {size}, batch_size = {batch_size}: expected 1 or more")
+        _check_ranks(rank, world_size, batch_size, 0 if drop_last else size % batch_size)
+        self._rank, self._world_size = rank, world_size
         self._shape = {
             "size": size,
             "batch_size": batch_size,
@@ -49,7 +62,8 @@ class ResumableSampler:
             start = batch * self._batch_size
             # list(range[...]) and tensor.tolist() give the same plain integers
             part: Any = order[start : start + self._batch_size]
-            yield list(part) if isinstance(part, range) else part.tolist()
+            mine = part[self._rank :: self._world_size]
+            yield list(mine) if isinstance(mine, range) else mine.tolist()
 
     def batches(self, loader: Iterable[Batch]) -> Iterator[Batch]:
         """The rest of this epoch as `loader` makes it; counts each batch as it is handed to the loop.
@@ -82,6 +96,16 @@ class ResumableSampler:
     def _epoch_seed(self) -> int:
         digest = hashlib.sha256(f"{self._seed}:{self.epoch}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _check_ranks(rank: int, world_size: int, batch_size: int, rest: int) -> None:
+    """rest: samples in the last batch, where it is a smaller one."""
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank = {rank}, world_size = {world_size}: expected a rank below the number of ranks")
+    if batch_size % world_size:
+        raise ValueError(f"batch_size = {batch_size}: expected a multiple of world_size = {world_size}, shared by all")
+    if 0 < rest < world_size:
+        raise ValueError(f"the last batch has {rest} samples for {world_size} ranks: expected drop_last=True")
 
 
 @contextmanager

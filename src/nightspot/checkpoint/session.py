@@ -238,6 +238,8 @@ class Session:
         return Background(opened.folder) if wanted else Inline()
 
     def _save_and_go_on(self, saver: Saver, units_done: float) -> None:
+        self._request.look_again()
+        self._request.wanted()  # another rank may have seen it first: this save fulfils it
         self._asked = False
         saver.begin(units_done)
         self._request.look_again()

@@ -25,7 +25,7 @@ from nightspot.checkpoint.manifest import INDEX, File, Manifest
 from nightspot.checkpoint.order import Order
 
 QUIET_LIMIT_S = 600.0  # nothing in the folder has changed for so long: somebody is gone who did not say so
-ORPHAN_LIMIT_S = 20.0  # the same, once this rank's own training is gone
+ORPHAN_LIMIT_S = 10.0  # the same, once this rank's own training is gone
 POLL_INTERVAL_S = 0.02
 MOST_ERROR_CHARACTERS = 2000
 _MARK = re.compile(r"rank-(\d+)\.(writing|done|failed)")
