@@ -7,7 +7,7 @@ import tiny
 
 def newest() -> int:
     """Load the newest that can be loaded; the epoch to begin with."""
-    for path in sorted(tiny.CHECKPOINTS.glob("ckpt-*.pt"), reverse=True):
+    for path in sorted(tiny.CHECKPOINTS.glob("ckpt-*/state.pt"), reverse=True):
         try:
             return training.load(torch.load(path))
         except (RuntimeError, OSError, EOFError) as error:

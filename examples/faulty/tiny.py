@@ -7,6 +7,7 @@ passed over. SIGTERM ends the script after the epoch, with exit code 75.
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ class Training:
             torch.manual_seed(seed)
         known = torch.Generator().manual_seed(1)
         self.data = TensorDataset(torch.randn(40, 8, generator=known), torch.randn(40, 1, generator=known))
-        self.model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1))
+        self.model = nn.Sequential(nn.Linear(8, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 1))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.02)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _halved)
         self.order: torch.Generator | None = torch.Generator()
@@ -85,20 +86,23 @@ class Training:
 
 
 def save(state: dict[str, Any]) -> None:
-    """ckpt-0003.pt and its hash: whole, or not there."""
-    path = CHECKPOINTS / f"ckpt-{state['epoch']:04d}.pt"
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".sha256").write_text(_hash(path.with_suffix(".tmp")))
-    path.with_suffix(".tmp").replace(path)
-    for old in sorted(CHECKPOINTS.glob("ckpt-*.pt"))[:-2]:
-        old.unlink()
+    """The folder ckpt-0003 with the state and its hash: whole, or not there."""
+    folder, beside = CHECKPOINTS / f"ckpt-{state['epoch']:04d}", CHECKPOINTS / ".beside"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    torch.save(state, beside / "state.pt")
+    (beside / "sha256").write_text(_hash(beside / "state.pt"))
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one that was passed over
+    beside.rename(folder)
+    for old in sorted(CHECKPOINTS.glob("ckpt-*"))[:-2]:
+        shutil.rmtree(old)
 
 
 def newest() -> dict[str, Any] | None:
     """The newest checkpoint that is undamaged."""
-    for path in sorted(CHECKPOINTS.glob("ckpt-*.pt"), reverse=True):
-        if path.with_suffix(".sha256").read_text() == _hash(path):
-            state: dict[str, Any] = torch.load(path)
+    for folder in sorted(CHECKPOINTS.glob("ckpt-*"), reverse=True):
+        if (folder / "sha256").read_text() == _hash(folder / "state.pt"):
+            state: dict[str, Any] = torch.load(folder / "state.pt")
             return state
     return None
 

@@ -106,7 +106,7 @@ class Paper:
         for number, stop in enumerate([*stops, None]):
             life, state = self.live(number, stop, spoil)
             if spoil is not None and life.blow is not None:
-                life = replace(life, blow=replace(life.blow, damaged=f"/checkpoints/{spoil}"))
+                life = replace(life, blow=replace(life.blow, damaged=spoil))
             lives.append(life)
         return Training(
             case, tuple(lives), Artefact("model.pt", state.weights, {"a.weight": "same", "b.weight": state.weights})

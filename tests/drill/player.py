@@ -116,12 +116,13 @@ def wait_until_held(pid: int, lines: Path) -> None:
 
 
 def _durables(number: int, seen: record_probe.Probed) -> list[Durable]:
-    saves = [one for one in seen.touches if one.what in ("saved", "rename") and (one.path or "").endswith(".pt")]
-    return [Durable(Path(one.path or "").name, "", number, one.at_index) for one in saves]
+    """Saved straight to its name, or renamed to it."""
+    saves = [(Path(one.path or "").name, one.at_index) for one in seen.touches if one.what in ("saved", "rename")]
+    return [Durable(name, "", number, at) for name, at in saves if name.startswith("ckpt-")]
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in folder.glob("ckpt-*.pt")))
+    return tuple(sorted(path.name for path in folder.glob("ckpt-*")))
 
 
 def logged(text: str) -> list[Logged]:
@@ -133,15 +134,18 @@ def damaged(life: Life, folder: Path, case: Optional[Case]) -> Life:
     """The newest checkpoint loses its end, or a bit of a weight is changed."""
     if case not in (Case.TRUNCATED, Case.FLIPPED) or life.blow is None:
         return life
-    newest = folder / names(folder)[-1]
+    name = names(folder)[-1]
+    newest = folder / name / "state.pt" if (folder / name).is_dir() else folder / name
     raw = bytearray(newest.read_bytes())
     if case is Case.TRUNCATED:
         del raw[len(raw) // 2 :]
     else:
         raw[len(raw) // 3] ^= 4
     newest.write_bytes(raw)
-    left = tuple(name for name in names(folder) if name != newest.name)
-    return dataclasses.replace(life, blow=dataclasses.replace(life.blow, damaged=str(newest), left=left))
+    left = tuple(one for one in names(folder) if one != name)
+    return dataclasses.replace(
+        life, blow=dataclasses.replace(life.blow, damaged=str(newest.relative_to(folder)), left=left)
+    )
 
 
 def artefact(path: Path) -> Optional[Artefact]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nightspot.drill import damage
+from nightspot.drill.apart import bucket
 from nightspot.drill.apart.machine import Machine
 from nightspot.drill.apart.mounts import IsolationError, Layout
 from nightspot.drill.life import Stage, Strike, Untouched
@@ -51,6 +52,7 @@ class UnderWay:
     machine: Machine
     units: Optional[float] = None  # of the whole work, once it has told them
     memory_bytes: int = 0
+    tries: int = 1
 
     @classmethod
     def begin(
@@ -67,7 +69,7 @@ class UnderWay:
         losses = self.stage.settings.losses
         before = content(self.machine.real(losses)) if losses is not None else b""
         found = [path.name for path in saves.newest_first(self.place)]
-        played = self.stage.play(self.machine, number, strike)
+        played = self.stage.play(self.machine, number, strike, self.suffix)
         self.units = played.scene.ears.done_units or self.units
         self.memory_bytes = max(self.memory_bytes, played.scene.most_bytes)
         life = record(played, number, before, self.pace, found)
@@ -84,15 +86,24 @@ class UnderWay:
         watched = self.stage.settings.watched
         return Place(self.machine.real(watched.folder), watched.pattern)
 
+    @property
+    def suffix(self) -> str:
+        """Its own part of the prefix in a bucket, where one takes part."""
+        return f"{self.stage.settings.prefix}/{self.folder.name}-{self.tries}"
+
     def left(self) -> tuple[str, ...]:
-        """Names of the whole checkpoints, newest first."""
-        return tuple([path.name for path in saves.newest_first(self.place)])
+        """Names of the whole checkpoints, newest first: here, and in the bucket."""
+        here = [path.name for path in saves.newest_first(self.place)]
+        store = self.stage.settings.store
+        there = bucket.names(store, self.suffix) if store is not None else ()
+        return tuple(sorted({*here, *there}, reverse=True)) if there else tuple(here)
 
     def again(self) -> None:
         """Forget that Life, and what it wrote: the moment did not come."""
         number = len(list(self.folder.glob("machine-*"))) + 1
         shutil.rmtree(self.machine.folder, ignore_errors=True)
         self.lives.clear()
+        self.tries += 1
         self.machine = Machine(self.layout, self.folder / f"machine-{number}")
         self.machine.make()
 
@@ -267,7 +278,9 @@ class _Player:
             done = act(newest[0], self.choose.draw(case))
         except (OSError, ValueError) as error:
             raise NotPlayedError(f"{newest[0].name} could not be damaged: {error}") from error
-        self.training.noted(replace(blow, damaged=done.file.name, detail=done.detail))
+        self.training.noted(
+            replace(blow, damaged=done.file.relative_to(newest[0].parent).as_posix(), detail=done.detail)
+        )
         self._left_now()
 
     def _left_now(self) -> None:

@@ -105,8 +105,8 @@ class Touch:
 class Blow:
     """What was done to a Life, and to its files afterwards. at_step: steps done over the whole Training, as far as known.
 
-    damaged: the file whose bytes were changed after the kill; torn: a save was under way; left: names of the whole checkpoints that
-    the next Life finds, None where nobody looked.
+    damaged: the file whose bytes were changed after the kill, as seen from the folder of checkpoints; torn: a save was under way; left:
+    names of the whole checkpoints that the next Life finds, None where nobody looked.
     """
 
     how: str  # 'notice' or 'kill'

@@ -12,6 +12,7 @@ from nightspot.drill.record import Blow, Case, Cause, Diagnosis, Life, Touch, Tr
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _FOREIGN = ("site-packages", "dist-packages", "/lib/python", "<frozen")
+NOBODYS = "weights that no step before had"
 _TORN = (Case.TRUNCATED, Case.DURING_SAVE)
 
 
@@ -37,12 +38,12 @@ def damaged_loaded(training: Training, compared: Compared, number: int) -> Optio
     blow = _last_blow(training, number)
     if blow is None or not (blow.damaged or (blow.torn and training.case is Case.DURING_SAVE)):
         return None
-    load = _reading(training.lives[number], blow)
-    if load is None or not _spoilt(compared, number):
+    load, spoilt = _reading(training.lives[number], blow), _with(compared, number)
+    if not spoilt or (load is None and spoilt != NOBODYS):
         return None
     cause = Cause.CORRUPT if training.case is Case.FLIPPED else Cause.TORN
-    evidence = f"{_what(training.case, blow, load)}; the script loaded it without a word, and trains on with {_with(compared, number)}"
-    return Diagnosis(cause, evidence, mend(cause), load.where)
+    evidence = f"{_what(training.case, blow, load)}; the script loaded it without a word, and trains on with {spoilt}"
+    return Diagnosis(cause, evidence, mend(cause), load.where if load else None)
 
 
 def _last_blow(training: Training, number: int) -> Optional[Blow]:
@@ -59,38 +60,31 @@ def failed_load(life: Life) -> Optional[Touch]:
 def _reading(life: Life, blow: Blow) -> Optional[Touch]:
     """The touch that loaded the damaged file; without a name any that loaded one. Reading counts, say to take its hash, where a script
     never calls torch.load."""
-    name = blow.damaged.split("/")[-1] if blow.damaged else None
     reads = [
         one for one in life.touches if one.what in ("load", "read") and not (one.detail or "").startswith("failed")
     ]
     loads = [one for one in reads if one.what == "load"]
-    named = [
-        one for one in loads or reads if one.path is not None and (name is None or one.path.split("/")[-1] == name)
-    ]
+    named = [one for one in loads or reads if one.path and (not blow.damaged or one.path.endswith("/" + blow.damaged))]
     return named[0] if named else None
 
 
-def _spoilt(compared: Compared, number: int) -> bool:
-    """Whether weights or states begin otherwise than any step before; of a script that cannot be looked into, whether its losses do."""
-    return bool(_with(compared, number))
-
-
 def _with(compared: Compared, number: int) -> str:
+    """What begins otherwise than any step before; of a script that cannot be looked into, whether its losses do."""
     placed = compared.placed[number]
     if not placed.trail.seen:
         return "" if compared.difference is None and compared.weights_match else "other numbers"
     if not placed.trail.steps or placed.start is None:
         return "" if compared.weights_match else "other weights"
     if placed.by != "weights":
-        return "weights that no step before had"
+        return NOBODYS if placed.start else ""
     first, wanted = placed.trail.steps[0], compared.reference(number, placed.start)
     differing = () if wanted is None else differing_states(compared, first, wanted)
     return "an optimizer state that no step before had" if "optimizer" in differing else ""
 
 
 def _what(case: Optional[Case], blow: Optional[Blow], load: Optional[Touch]) -> str:
-    path = (blow.damaged if blow else None) or (load.path if load else None)
-    name = path.split("/")[-1] if path else "The newest checkpoint"
+    loaded = load.path.split("/")[-1] if load is not None and load.path else None
+    name = (blow.damaged if blow else None) or loaded or "The newest checkpoint"
     if case is Case.FLIPPED:
         return f"One bit of {name} was changed"
     return f"{name} was cut short" if case is Case.TRUNCATED else f"{name} was half written when the script was killed"
