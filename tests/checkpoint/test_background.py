@@ -305,6 +305,17 @@ def test_a_trainer_killed_right_after_its_snapshot_has_saved_it(tmp_path: Path) 
         os.kill(int(child.read_text()), signal.SIGKILL)
 
 
+def test_a_training_with_more_than_a_thousand_open_files_is_saved_too(training: Training) -> None:
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        training.step(asked=True)
+        assert training.saver.wait()
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+    assert training.warnings() == []
+
+
 def test_a_step_with_nothing_due_looks_at_no_state(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     training.step()
     monkeypatch.setattr(saving, "capture", lambda *_: pytest.fail("a state was read"))

@@ -108,7 +108,7 @@ def test_other_library_versions_are_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as then:
-        then.setattr("nightspot.checkpoint.session.platform.python_version", lambda: "3.9.1")
+        then.setattr("nightspot.checkpoint.versions.platform.python_version", lambda: "3.9.1")
         save(tmp_path, {"step": 0})
     assert open_again(tmp_path)[0] is not None
     assert "python was 3.9.1, is 3." in capsys.readouterr().err
@@ -206,6 +206,14 @@ def test_what_dead_processes_left_unfinished_is_removed(tmp_path: Path) -> None:
     (tmp_path / "step-000000001.tmp-dead" / "data-0-000.bin").write_bytes(b"half")
     open_again(tmp_path)
     assert manifest.unfinished(tmp_path) == []
+
+
+def test_a_big_endian_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nightspot.checkpoint.opening.sys.byteorder", "big")
+    assert refused(tmp_path) == 78
+    assert "big-endian" in capsys.readouterr().err
 
 
 def test_the_manifest_tells_who_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from nightspot.checkpoint.hand import Answer, Committed, Failed, NoWriterError, 
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Piece
 from nightspot.checkpoint.snapshot import Snapshot
+from nightspot.checkpoint.waiting import readable
 
 MESSAGE_BYTES = 1 << 16
 START_PATIENCE_S = 60.0
@@ -204,7 +204,7 @@ class _Process:
 
     def hear(self, patience_s: float) -> dict[str, Any] | None:
         """A message; `{"ended": why}` once it is gone; None if none came in time."""
-        if not select.select([self._line], [], [], max(0.0, patience_s))[0]:
+        if not readable([self._line.fileno()], patience_s):
             return None
         try:
             raw = self._line.recv(MESSAGE_BYTES)

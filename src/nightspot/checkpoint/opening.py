@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nightspot.checkpoint.errors import ConfigError
 from nightspot.checkpoint.lock import FolderLock, wait_for_writers
 from nightspot.checkpoint.retention import staging_for, sweep
 
@@ -29,8 +31,10 @@ class Opened:
 def open_folder(folder: Path, staging: Path | None) -> Opened:
     """Make it, take its lock, wait for what a predecessor still writes, and sweep. staging: the wished one.
 
-    Raises FolderInUseError, OSError.
+    Raises FolderInUseError, OSError; ConfigError on a big-endian machine.
     """
+    if sys.byteorder != "little":
+        raise ConfigError("this machine is big-endian: the bytes of tensors in a checkpoint are little-endian")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import select
 import signal
 import socket
 import time
@@ -33,6 +32,7 @@ from nightspot.checkpoint.manifest import Manifest
 from nightspot.checkpoint.many import commit as many
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part
+from nightspot.checkpoint.waiting import readable
 
 MESSAGE_BYTES = 1 << 16
 MOST_TOLD = 2000  # characters of an error
@@ -55,11 +55,11 @@ class Trainer:
 
     def next(self) -> tuple[dict[str, Any], int | None] | None:
         """A message, and the descriptor that came with it; None once there will be none."""
-        watched = [self._line] + ([] if self._life is None else [self._life])
-        while self._line not in select.select(watched, [], [], LOOK_S)[0]:
+        line = self._line.fileno()
+        while line not in readable([line] if self._life is None else [line, self._life], LOOK_S):
             if self.gone():
-                watched, self._life = [self._line], None
-                if self._line not in select.select(watched, [], [], 0)[0]:
+                self._life = None
+                if not readable([line], 0.0):
                     return None
         try:
             raw, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES, 1)
@@ -88,8 +88,8 @@ class Trainer:
 
     def waiting(self) -> bool:
         """It has said something that was not heard yet, or is gone."""
-        watched = [self._line] + ([] if self._life is None else [self._life])
-        return bool(select.select(watched, [], [], 0)[0]) or self.gone()
+        watched = [self._line.fileno()] + ([] if self._life is None else [self._life])
+        return bool(readable(watched, 0.0)) or self.gone()
 
     def gone(self) -> bool:
         """It has died."""
