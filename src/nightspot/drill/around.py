@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nightspot.drill import record_probe
+from nightspot.drill.apart.bucket import NONE
 from nightspot.drill.apart.machine import Machine
 from nightspot.drill.settings import Settings
 from nightspot.process.child import environment
@@ -19,12 +20,16 @@ NEVER = 10**12
 
 
 def variables(
-    settings: Settings, number: int, every: float, hold: Optional[int], *, waits: bool = True
+    settings: Settings, number: int, every: float, hold: Optional[int], suffix: str, *, waits: bool = True
 ) -> dict[str, str]:
-    """All of a Life. every: steps between two checkpoints of nightspot.checkpoint, inf for none; hold: where the probe waits; waits:
-    whether training goes on only when a save is done."""
+    """All of a Life.
+
+    every: steps between two checkpoints of nightspot.checkpoint, inf for none; hold: where the probe waits; suffix: of the bucket's
+    prefix; waits: whether training goes on only when a save is done.
+    """
     own = settings.life_folder / str(number)
-    given = {**_machine_learning(settings, own), **settings.training.environment, **_ours(settings, number, own, every)}
+    ours = {**_ours(settings, number, own, every), **_store(settings, suffix)}
+    given = {**_machine_learning(settings, own), **settings.training.environment, **ours}
     found = environment(os.environ, given)
     probe = record_probe.environment(
         own / PROBE,
@@ -53,6 +58,11 @@ def _ours(settings: Settings, number: int, own: Path, every: float) -> dict[str,
     if settings.artifact is not None:
         ours["NIGHTSPOT_ARTIFACT"] = str(settings.artifact)
     return ours
+
+
+def _store(settings: Settings, suffix: str) -> dict[str, str]:
+    """The drill's bucket, or none: not even the one that the script names, for that is real."""
+    return {"NIGHTSPOT_CHECKPOINT_STORE": settings.store or NONE, "NIGHTSPOT_CHECKPOINT_STORE_SUFFIX": suffix}
 
 
 def prepare(settings: Settings, machine: Machine, number: int) -> Path:

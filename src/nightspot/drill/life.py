@@ -127,23 +127,23 @@ class Stage:
     by_lines: bool = False
     limit_s: float = math.inf
 
-    def play(self, machine: Machine, number: int, strike: Strike) -> Played:
-        """From its start to its end. IsolationError, OSError; StoppedByUser."""
+    def play(self, machine: Machine, number: int, strike: Strike, suffix: str) -> Played:
+        """From its start to its end. suffix: its training's own, in a bucket. IsolationError, OSError; StoppedByUser."""
         own = around.prepare(self.settings, machine, number)
         watched = self.settings.watched
         watcher = Watcher(Place(machine.real(watched.folder), watched.pattern))
         watcher.open()
         try:
-            return self._play(machine, number, strike, own, watcher)
+            return self._play(machine, number, strike, own, watcher, suffix)
         finally:
             watcher.close()
 
-    def _play(self, machine: Machine, number: int, strike: Strike, own: Path, watcher: Watcher) -> Played:
+    def _play(self, machine: Machine, number: int, strike: Strike, own: Path, watcher: Watcher, suffix: str) -> Played:
         began_s = time.monotonic()
         command = self.settings.training.command
         words = around.slowed(command) if strike.slowly else command
         hold = None if self.by_lines else strike.hold
-        variables = around.variables(self.settings, number, self.every, hold, waits=strike.waits)
+        variables = around.variables(self.settings, number, self.every, hold, suffix, waits=strike.waits)
         program = sandbox.start(machine.words(), words, self.settings.directory, variables, own / OUTPUT)
         scene = Scene(
             self.settings, machine, own, program, self._ears(machine, own), watcher, self.by_lines, began_s, self.stop

@@ -13,6 +13,8 @@ from typing import Callable, Optional, Sequence
 
 import psutil
 
+from nightspot.checkpoint.errors import CheckpointError
+from nightspot.drill.apart import bucket
 from nightspot.drill.apart.mounts import IsolationError, Layout, lay_out
 from nightspot.drill.apart.sandbox import why_not
 from nightspot.drill.cases import UnderWay, play_case
@@ -77,6 +79,15 @@ def play(settings: Settings, cases: Sequence[Case], agree: Agree, say: Say) -> D
         raise KeyboardInterrupt from None
     finally:
         reader.close()
+        _empty(settings, say)
+
+
+def _empty(settings: Settings, say: Say) -> None:
+    if settings.store is not None:
+        try:
+            bucket.empty(settings.store, settings.prefix)
+        except (CheckpointError, OSError) as error:
+            say(f"what the drill put below {settings.store}/{settings.prefix} could not be removed: {error}")
 
 
 def _cannot(cases: Sequence[Case], why: str) -> Drilled:

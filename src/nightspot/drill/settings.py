@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Mapping, Optional, Sequence
 
 from nightspot.errors import JobFileError
 from nightspot.jobfile import JobFile, plan_night
+from nightspot.jobfile.drilltable import DrillTable
 from nightspot.jobfile.placeholders import expand
 from nightspot.jobfile.places import absolute
 from nightspot.jobfile.plan import PlannedNight, deadline_stamp
@@ -33,7 +35,8 @@ class Settings:
     """One drill. root: its own folder on this machine, which holds all cases; paths in it that are bound over are the same in each case.
 
     given: the folder of `$NIGHTSPOT_CHECKPOINT_DIR`. watched: where checkpoints are looked for; named: the user says so. interval_s: what
-    the job file asks for. keep: what the cases wrote stays.
+    the job file asks for. keep: what the cases wrote stays. store: a bucket that
+    takes part, prefix: this drill's own one in it.
     """
 
     job: str
@@ -56,6 +59,8 @@ class Settings:
     allow_noise: bool
     parallel: Optional[int]
     failures: int
+    store: Optional[str] = None
+    prefix: str = ""
     named: bool = False
     keep: bool = False
 
@@ -103,7 +108,7 @@ def read_settings(job_file: JobFile, root: Path, now_utc: float) -> Settings:
         losses=_optional(places.path("losses", table.losses)),
         loss_pattern=table.loss_pattern,
         paths=places.paths("paths", table.paths),
-        survives=survives if table.survives is not None else (watched.folder,),
+        survives=_survives(table, survives, watched),
         cases=None if table.cases is None else tuple(table.cases),
         seed=table.seed,
         every=table.every,
@@ -114,8 +119,17 @@ def read_settings(job_file: JobFile, root: Path, now_utc: float) -> Settings:
         allow_noise=table.allow_noise,
         parallel=table.parallel,
         failures=job.limits.failures,
+        store=table.store,
+        prefix=f"nightspot-drill-{secrets.token_hex(4)}",
         named=table.checkpoints is not None,
     )
+
+
+def _survives(table: DrillTable, named: tuple[Path, ...], watched: Place) -> tuple[Path, ...]:
+    """What outlives a machine: a bucket does, and then the folder need not."""
+    if table.survives is None:
+        return () if table.store is not None else (watched.folder,)
+    return named
 
 
 def _plan(job_file: JobFile, root: Path, now_utc: float) -> PlannedNight:

@@ -27,7 +27,7 @@ LIKE_AN_EXPRESSION = r"Write it like 'step (?P<step>\d+) loss (?P<loss>\S+)', in
 
 
 class DrillTable(Table):
-    """For `nightspot drill`: nothing in it concerns a real night."""
+    """For `nightspot drill`: nothing in it but `unproven` concerns a real night."""
 
     command: Optional[Command] = Field(
         default=None,
@@ -68,10 +68,15 @@ class DrillTable(Table):
         description="More folders that it writes to: each case gets a copy of its own.",
         examples=[["runs", "~/.cache/huggingface"]],
     )
+    store: Optional[Text] = Field(
+        default=None,
+        description="A bucket for nightspot.checkpoint in the drill; what it puts there is removed at the end. Without it: no bucket.",
+        examples=["s3://bucket/drills"],
+    )
     survives: Optional[list[Text]] = Field(
         default=None,
         max_length=100,
-        description="Folders that outlive a machine. Without it: that of the checkpoints.",
+        description="Folders that outlive a machine. Without it: that of the checkpoints; none where `store` is given.",
         examples=[["ckpt"]],
     )
     cases: Optional[list[CaseName]] = Field(
@@ -110,6 +115,12 @@ class DrillTable(Table):
         description="Trainings at a time. Without it: one, and on a machine without a GPU as many as have a core.",
         examples=[2],
     )
+    unproven: Literal["warn", "refuse", "on-demand"] = Field(
+        default="warn",
+        description="A new night with Spot pools, and no passed drill of the training as it is now: "
+        '"warn", "refuse" it, or play it without Spot ("on-demand").',
+        examples=["warn"],
+    )
 
     @field_validator("cases")
     @classmethod
@@ -129,6 +140,13 @@ class DrillTable(Table):
             raise wrong(f"this is no regular expression ({error})", LIKE_AN_EXPRESSION) from None
         if "loss" not in groups:
             raise wrong("it has no group named loss", LIKE_AN_EXPRESSION)
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _bucket(cls, value: Optional[str]) -> Optional[str]:
+        if value is not None and not value.startswith("s3://"):
+            raise wrong("expected a bucket", 'Write it like "s3://bucket/drills".')
         return value
 
     @model_validator(mode="after")
