@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from nightspot.checkpoint import manifest
 from nightspot.checkpoint.errors import CheckpointError
+from nightspot.checkpoint.manifest import MANIFEST, read
 from nightspot.drill import record_probe
 from nightspot.drill.around import OUTPUT, PROBE
 from nightspot.drill.life import Played
@@ -86,9 +86,9 @@ def _untold(played: Played, number: int, pace: Pace, known: set[str], steps: int
     """Committed, and the program was killed before it could say so."""
     place, began = played.scene.watcher.place, played.scene.ears.began_units or 0.0
     for path in reversed(saves.newest_first(place)):
-        if path.name not in known and (path / manifest.MANIFEST).is_file():
+        if path.name not in known and (path / MANIFEST).is_file():
             try:
-                head = manifest.read(path)
+                head = read(path)
             except (CheckpointError, OSError):
                 continue
             at = pace.steps_of(head.head.units_done - began)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
-from nightspot.checkpoint import manifest
 from nightspot.checkpoint.errors import CheckpointError
+from nightspot.checkpoint.manifest import MANIFEST, read, verify
 from nightspot.drill.settings import Place
 from nightspot.process.pattern import QUARANTINE, is_archive, whole
 
@@ -63,7 +63,7 @@ def counts(name: str, pattern: Optional[str]) -> bool:
 
 def is_whole(path: Path) -> bool:
     """Whether nothing of it is missing, as far as anybody can say: ours by manifest, archives by their parts, others by not being empty."""
-    if path.is_dir() and (path / manifest.MANIFEST).is_file():
+    if path.is_dir() and (path / MANIFEST).is_file():
         return _verified(path)
     files = list(_files(path)) if path.is_dir() else [path]
     return bool(files) and all(whole(file) for file in files if file.name[0] != ".")
@@ -71,7 +71,7 @@ def is_whole(path: Path) -> bool:
 
 def _verified(path: Path) -> bool:
     try:
-        manifest.verify(path)
+        verify(path)
     except (CheckpointError, OSError, ValueError):
         return False
     return True
@@ -126,8 +126,8 @@ def digest(path: Path) -> str:
     """SHA-256 over all files of it, names and bytes; for one of ours what its manifest says; '' where it is gone."""
     found = hashlib.sha256()
     try:
-        if path.is_dir() and (path / manifest.MANIFEST).is_file():
-            return manifest.read(path).digest
+        if path.is_dir() and (path / MANIFEST).is_file():
+            return read(path).digest
         for file in sorted(_files(path)) if path.is_dir() else [path]:
             found.update(os.fsencode(file.relative_to(path.parent)) + b"\0")
             with file.open("rb") as stream:
