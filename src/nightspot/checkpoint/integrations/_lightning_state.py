@@ -107,7 +107,7 @@ def put_beside(trainer: Any, saved: Mapping[str, Any]) -> None:
 
 def _compare(here: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     ours, theirs = (_shapes(dump["state_dict"]) for dump in (here, saved))
-    for name in sorted(ours.keys() | theirs.keys()):
+    for name in ours | theirs:
         if ours.get(name) != theirs.get(name):
             raise ConfigError(
                 f"the checkpoint is another model's: {name} was {theirs.get(name, 'not there')}, "

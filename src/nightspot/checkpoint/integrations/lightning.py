@@ -5,6 +5,7 @@ Works with `pytorch_lightning` and with `lightning.pytorch`, whichever the progr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ class NightspotCallback(pl.Callback):  # type: ignore[misc, name-defined, unused
         super().__init__()
         self._night = Night(folder, unit, session)
         self._more = dict(states or {})
+        self._fit_loop: Any = None
         self._loss: Any = None
         self._resumed = self._begun = False
 
@@ -52,6 +54,7 @@ class NightspotCallback(pl.Callback):  # type: ignore[misc, name-defined, unused
         self._fit_loop = trainer.fit_loop
         self._state, self._position = state.TrainerState(trainer), data.Position(trainer)
         self._resumed = self._night.open(lambda: self._states(trainer)) is not None
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
         epoch_loop = trainer.fit_loop.epoch_loop
         epoch_loop.on_run_start = partial(self._start_epoch, epoch_loop.on_run_start)
         epoch_loop.advance = partial(self._advance, epoch_loop.advance)
@@ -123,8 +126,9 @@ class NightspotCallback(pl.Callback):  # type: ignore[misc, name-defined, unused
         return float(self._epoch + self._fit_loop.epoch_loop.batch_progress.current.ready / self._fit_loop.max_batches)
 
     def _let_go(self) -> None:
-        for name in ("on_run_start", "advance"):
-            vars(self._fit_loop.epoch_loop).pop(name, None)
+        if self._fit_loop is not None:  # else fit failed before it came to us
+            for name in ("on_run_start", "advance"):
+                vars(self._fit_loop.epoch_loop).pop(name, None)
 
 
 def wrong_use(trainer: Any) -> str | None:

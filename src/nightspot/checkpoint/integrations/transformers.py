@@ -23,7 +23,7 @@ class NightspotCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
 
     `night.train(trainer)` stands for `trainer.train()`: a callback alone is asked too late where to go on from.
     folder: for checkpoints, as in Session; nightspot's environment comes first. unit: of `units_done`, "epoch" or "step".
-    states: whatever else changes and is neither in the model nor in a callback (generators of a dataset, say).
+    states: whatever else changes and is neither in the model nor in a callback (a generator that its forward draws from, say).
     workers_draw: False: loader workers draw nothing at random, so a resume may skip what it has had unread.
     session: further arguments of Session (interval, keep, fingerprint, ...).
 
@@ -123,7 +123,7 @@ class NightspotCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
                 vars(trainer).pop(name, None)
 
     def _watched(self, loader: Any) -> Any:
-        for doubt in doubts(loader, self._workers_draw):
+        for doubt in doubts(loader, self._trainer.args.gradient_accumulation_steps, workers_draw=self._workers_draw):
             say(f"warning: {doubt}")
         if self._resumed and loader.num_workers > 0 and self._workers_draw:
             say("this epoch's batches are read once more up to the checkpoint: workers draw again what they drew")
@@ -152,9 +152,15 @@ def wrong_use(trainer: Any, callback: NightspotCallback, arguments: Mapping[str,
     return None
 
 
-def doubts(loader: Any, workers_draw: bool) -> Iterator[str]:  # noqa: FBT001
+def doubts(loader: Any, accumulated: int, *, workers_draw: bool) -> Iterator[str]:
     """What may keep a resume from being exact, as far as it can be seen from outside."""
     if loader.num_workers > 0 and workers_draw and loader.persistent_workers:
         yield "persistent workers: what they draw at random after the first epoch differs after a resume"
-    if loader.num_workers == 0 and not has_order(loader):
-        yield "a stream: where it draws from the global random state it draws something else after a resume"
+    if not has_order(loader):
+        if loader.num_workers == 0:
+            yield "a stream: where it draws from the global random state it draws something else after a resume"
+    elif int(transformers.__version__.split(".")[0]) < 5 and len(loader) % accumulated:
+        yield (
+            f"transformers {transformers.__version__} loses its place on a resume where an epoch's {len(loader)} batches "
+            f"are no multiple of gradient_accumulation_steps = {accumulated}: expected 5 or newer, or a multiple"
+        )
