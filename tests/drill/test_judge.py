@@ -7,8 +7,10 @@ from typing import Any, Optional
 
 import pytest
 
+from nightspot.drill.compare.noise import Band, band
+from nightspot.drill.compare.place import Trail, same_batch
 from nightspot.drill.judge import agree, judge, worst
-from nightspot.drill.record import Artefact, Case, CaseResult, Cause, Life, Report, Training, Verdict
+from nightspot.drill.record import Artefact, Case, CaseResult, Cause, Life, Report, Step, Training, Verdict
 from tests.drill.paper import EPOCH, STEPS, Paper
 
 
@@ -216,3 +218,42 @@ def test_steps_that_a_script_numbers_itself_place_a_life_that_cannot_be_looked_i
     training = numbered(paper(seen=False, lost=["random"]).train(Case.KILL, [12]), [0, 10])
     result = judge([baseline, baseline], [training], job="paper").cases[0]
     assert (result.verdict, resumed(result), result.redone_steps) == (Verdict.DIVERGED, 10, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("x,y,a", "a", True),  # batches skipped, or fetched and thrown away, to come to the place
+        ("a", "v,a", True),  # a validation between two epochs, which the earlier Life made
+        ("a,b", "a", False),
+        ("a,b", "b,a", False),
+        (None, "a", True),  # not known
+    ],
+)
+def test_the_last_of_what_was_handed_out_is_the_batch(one: Optional[str], other: Optional[str], *, same: bool) -> None:
+    assert same_batch(one, other) is same is same_batch(other, one)
+
+
+def test_a_step_that_leaves_the_weights_as_they_are_is_told_by_the_rest() -> None:
+    """A learning rate of 0, say: several steps begin with the same weights."""
+
+    def still(training: Training) -> Training:
+        lives = []
+        for life in training.lives:
+            steps = tuple(replace(step, before="same", after="same") for step in life.steps)
+            lives.append(replace(life, steps=steps))
+        return replace(training, lives=tuple(lives))
+
+    result = judge([still(paper().train())] * 2, [still(paper().train(Case.KILL, [12]))], job="paper").cases[0]
+    assert (result.resumed_at_step, result.verdict) == (10, Verdict.EXACT)
+
+
+def test_a_band_is_wider_than_what_was_seen_and_needs_equal_lengths() -> None:
+    rows = [[Step(at, loss=repr(loss + at)) for at in range(3)] for loss in (1.0, 1.5)]
+    trails = [Trail(tuple(row), (None,) * 3, seen=True) for row in rows]
+    found = band(trails)
+    assert found == Band((0.5, 1.5, 2.5), (2.0, 3.0, 4.0))
+    assert band(trails[:1]) is None
+    assert band([trails[0], Trail(trails[1].steps[:2], (None,) * 2, seen=True)]) is None
