@@ -30,7 +30,7 @@ class Taken(BaseException):
     """Stands for SIGKILL within one process: nothing runs after it."""
 
 
-def train_until(folder: Path, last_step: int) -> None:
+def train_until(folder: Path, last_step: int, interval_s: float = 0) -> None:
     """Until right after the checkpoint of a step."""
     training = Training()
     step = training.step
@@ -42,13 +42,26 @@ def train_until(folder: Path, last_step: int) -> None:
 
     training.step = limited  # type: ignore[method-assign]
     with pytest.raises(Taken):
-        train(training, folder, {})
+        train(training, folder, {}, interval_s)
 
 
+@pytest.mark.parametrize("background", ["0", "1"])
 @pytest.mark.parametrize("last_step", [1, 4, 6, 7, 11, 17])
-def test_a_resume_after_any_step_is_bit_identical(tmp_path: Path, undisturbed: str, last_step: int) -> None:
+def test_a_resume_after_any_step_is_bit_identical(
+    tmp_path: Path, undisturbed: str, last_step: int, background: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTSPOT_CHECKPOINT_BACKGROUND", background)
     train_until(tmp_path, last_step)
     assert train(Training(), tmp_path, {}) == undisturbed
+
+
+def test_saves_while_training_goes_on_hold_the_state_of_their_step_and_of_no_later_one(
+    tmp_path: Path, undisturbed: str
+) -> None:
+    """As fast as the writer can, and never waited for."""
+    for last_step in (5, 12, 16):
+        train_until(tmp_path, last_step, interval_s=1e-6)
+    assert train(Training(), tmp_path, {}, interval_s=1e-6) == undisturbed
 
 
 def test_many_resumes_are_as_good_as_one(tmp_path: Path, undisturbed: str) -> None:

@@ -74,9 +74,9 @@ class Training:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def train(training: Training, folder: Path, interrupt: dict[int, signal.Signals]) -> str:
+def train(training: Training, folder: Path, interrupt: dict[int, signal.Signals], interval_s: float = 0) -> str:
     """To the end, unless `interrupt` names this step: then the signal goes to the whole group."""
-    with Session(training.states(), folder=folder, interval_s=0) as session:
+    with Session(training.states(), folder=folder, interval_s=interval_s) as session:
         session.restore()
         while training.sampler.epoch < EPOCHS:
             for inputs, targets in training.sampler.batches(training.loader):
