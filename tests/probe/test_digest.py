@@ -64,6 +64,10 @@ def test_sparse_and_empty_tensors_count() -> None:
     sparse = torch.tensor([1.0, 0.0, 2.0]).to_sparse()
     assert of(sparse) == of(sparse.clone())
     assert of(sparse) != of(sparse * 2)
+    rows = torch.eye(3).to_sparse_csr()
+    assert of(rows) == of(rows.clone()) and of(rows) != of(rows * 2)
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    assert of(nested) == of(nested.clone()) and of(nested) != of(nested * 2)
     assert of(torch.empty(0)) != of(torch.empty(0, 1))
     assert of(torch.empty(3, device="meta")) == of(torch.empty(3, device="meta"))
 

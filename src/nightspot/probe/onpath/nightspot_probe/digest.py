@@ -57,7 +57,8 @@ class Walk:
     def walk(self, value: Any, depth: int) -> None:
         """Note what is in there; a value inside itself ends at DEEPEST."""
         if isinstance(value, self.torch.Tensor):
-            self._tensor(value)
+            for tensor in value.unbind() if value.is_nested else (value,):
+                self._tensor(tensor)
         elif value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
             self.around.append(repr(value))
         elif depth >= DEEPEST:
@@ -90,7 +91,7 @@ class Walk:
         if tensor.layout == self.torch.sparse_coo:
             self.tensors += [tensor._indices(), tensor._values()]  # noqa: SLF001 - the public ones refuse it uncoalesced
         else:
-            self.tensors.append(tensor)
+            self.tensors.append(tensor if tensor.layout == self.torch.strided else tensor.to_dense())
 
     def digest(self) -> str:
         """Hex."""
