@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from nightspot.cli import gate
 from nightspot.cli import world as worlds
 from nightspot.cli.home import Home
 from nightspot.cli.learning import taught
@@ -34,7 +35,7 @@ STYLES = {"fatal": "bold red", "wrong": "yellow", "unchecked": "cyan", "fine": "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One finding. `about` is the backend that has it, or `job file`."""
+    """One finding. `about` is the backend that has it, or `job file`, or `drill`."""
 
     mark: str
     about: str
@@ -84,6 +85,8 @@ def _rows(home: Home, job_file: JobFile, plan: PlannedNight) -> Iterator[Row]:
             yield _row(finding, name)
     for finding in _cap(world, job, job_file.file):
         yield _row(finding, "job file")
+    for finding in gate.finding(home, job_file, job):
+        yield _row(finding, "drill")
 
 
 def _row(finding: Finding, about_: str) -> Row:

@@ -11,7 +11,7 @@ from typing import Annotated, Iterator, Optional
 
 import typer
 
-from nightspot.cli import emulation
+from nightspot.cli import emulation, gate
 from nightspot.cli.choose import Choice, choose, nights_of
 from nightspot.cli.controller import Controller
 from nightspot.cli.home import Home
@@ -129,9 +129,12 @@ def _controller(
 ) -> Controller:
     state = choice.resume or choice.closed
     if state is not None:
-        return _again(shell, journal, state, screen, wishes)
-    real_utc = emulation.start(shell.home, job_file, choice.plan) if wishes.emulate else None
-    return begin(shell.home, journal, job_file, choice.plan, screen, wishes.choice, real_utc)
+        return _again(shell, journal, job_file, state, screen, wishes)
+    if wishes.emulate:
+        real_utc = emulation.start(shell.home, job_file, choice.plan)
+        return begin(shell.home, journal, job_file, choice.plan, screen, wishes.choice, real_utc)
+    plan = gate.admitted(shell, job_file, choice.plan)
+    return begin(shell.home, journal, job_file, plan, screen, wishes.choice)
 
 
 def _take_down(shell: Shell, journal: Journal, run_id: str, wishes: Wishes) -> None:
@@ -149,9 +152,12 @@ def _take_down(shell: Shell, journal: Journal, run_id: str, wishes: Wishes) -> N
     emulation.end(shell.home, run_id)
 
 
-def _again(shell: Shell, journal: Journal, state: RunState, screen: Screen, wishes: Wishes) -> Controller:
+def _again(
+    shell: Shell, journal: Journal, job_file: JobFile, state: RunState, screen: Screen, wishes: Wishes
+) -> Controller:
     """A Run of the Journal: one that is closed only has a hook to run, if any, and is reported."""
-    told = "is over; --fresh plays the night again" if state.outcome is not None else "goes on"
+    goes_on = "goes on" + ("" if wishes.emulate else gate.as_it_began(job_file, state.job))
+    told = "is over; --fresh plays the night again" if state.outcome is not None else goes_on
     shell.say(f"{state.run_id} {told}")
     return resume(shell.home, journal, state, screen, wishes.choice)
 
