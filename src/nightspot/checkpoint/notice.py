@@ -45,6 +45,10 @@ class Notice:
             self._given = True
         return self._given
 
+    def heed(self) -> None:
+        """Another rank was told: this one ends with it, and a signal that comes now is no news."""
+        self._given = True
+
     def grace(self, now_utc: Callable[[], float] = time.time) -> Grace:
         """How long until the kill, as the notice file says it. A signal alone says nothing of it, nor does a file that makes no sense."""
         if self._path is None:

@@ -254,6 +254,7 @@ class Session:
 
     def _save_and_leave(self, saver: Saver, units_done: float) -> None:
         """As much as there is time for: see `grace`. Of several ranks, the first decides."""
+        self._notice.heed()
         now = saver.standing(self._schedule.cost.saves_s)
         verdict = decide(self._notice.grace(), now)
         action, why = ranks.first(self._ranks, lambda: (verdict.action.value, verdict.why))
