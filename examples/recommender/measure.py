@@ -79,6 +79,7 @@ def set_environment(folder: Path, request: Path, progress: Path) -> None:
         del os.environ[name]
     os.environ["NIGHTSPOT_CHECKPOINT_DIR"] = str(folder / "checkpoints")
     os.environ["NIGHTSPOT_SAVE_REQUEST"] = str(request)
+    os.environ["NIGHTSPOT_CHECKPOINT_WAIT"] = "1"  # or a later request would find the save before it still in flight
     os.environ["NIGHTSPOT_PROGRESS"] = str(progress)
     (folder / "checkpoints").mkdir()
 

@@ -225,6 +225,18 @@ def test_an_exception_finishes_the_save_in_flight_and_leaves_nothing_behind(tmp_
     assert "nightspot-checkpoint" not in mappings()
 
 
+def test_a_save_that_an_error_of_our_own_ends_is_not_waited_for(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a copy that torch does not know")
+
+    monkeypatch.setattr(Background, "begin", broken)
+    with pytest.raises(RuntimeError, match="does not know"):
+        training.step(asked=True)
+    assert not training.saver.busy
+
+
 def open_files() -> list[str]:
     return sorted(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists())
 

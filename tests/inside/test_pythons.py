@@ -100,6 +100,24 @@ def test_it_imports_from_the_wheel_as_it_is(tmp_path: Path) -> None:
     assert built.name in shown.stdout
 
 
+def test_a_writer_process_starts_out_of_the_wheel_as_it_is(tmp_path: Path) -> None:
+    built = wheel.build()
+    (tmp_path / built.name).write_bytes(built.content)
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from nightspot.checkpoint import Session, manifest
+loop = {"step": 0}
+with Session({"loop": loop}, folder=sys.argv[2], interval_s=0) as session:
+    session.restore()
+    session.step(1)
+    print(manifest.names(session._saver.opened.folder), session._saver.hand._writer.ready)
+"""
+    command = [sys.executable, "-I", "-S", "-c", script, str(tmp_path / built.name), str(tmp_path / "checkpoints")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (shown.stdout, shown.stderr) == ("['step-000000001'] True\n", "")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_imports_in_that_python_itself(version: str) -> None:
     assert imports_alone(found(version), SOURCE.parent) == expected()

@@ -119,6 +119,9 @@ class Saver:
         except OSError as error:
             self._ended(Failed(str(error)))
             return
+        except BaseException as error:
+            self._let_go(self.flight, repr(error))
+            raise
         now_s = time.monotonic()
         self.flight.stall_s = now_s - self.flight.began_s
         for listener in self.listeners:
@@ -194,6 +197,12 @@ class Saver:
         self._hear()
         if self.uploads is not None:
             self.uploads.close()
+
+    def _let_go(self, flight: Flight, why: str) -> None:
+        """Nothing will come of a save that never left this process: nobody must wait for it."""
+        self.flight = None
+        if self.ranks.size > 1:
+            abandon(flight.order, why)
 
     def _hear(self) -> None:
         while (said := self.hand.answer(0.0)) is not None:
