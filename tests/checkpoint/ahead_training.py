@@ -27,9 +27,9 @@ Optimizers = Callable[["Training"], dict[str, torch.optim.Optimizer]]
 class Model(torch.nn.Module):
     """The first two tables share their rows with nobody; the third is one weight in two modules."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: int) -> None:
         super().__init__()
-        self.users = torch.nn.EmbeddingBag(ROWS[0], WIDTH, sparse=True, mode="sum")
+        self.users = torch.nn.EmbeddingBag(users, WIDTH, sparse=True, mode="sum")
         self.items = torch.nn.Embedding(ROWS[1], WIDTH, sparse=True)
         self.days = torch.nn.Embedding(ROWS[2], WIDTH, sparse=True)
         self.tied = torch.nn.Embedding(ROWS[2], WIDTH, sparse=True)
@@ -59,10 +59,10 @@ def two(training: Training) -> dict[str, torch.optim.Optimizer]:
 class Training:
     """Each step looks up some rows, some of them twice, and changes what was looked up, and all of `top`."""
 
-    def __init__(self, optimizers: Optimizers = sparse_adam, seed: int = 0) -> None:
+    def __init__(self, optimizers: Optimizers = sparse_adam, seed: int = 0, users: int = ROWS[0]) -> None:
         torch.set_num_threads(1)
         torch.manual_seed(seed)
-        self.model, self.random = Model(), torch.Generator().manual_seed(seed)
+        self.model, self.random, self.users = Model(users), torch.Generator().manual_seed(seed), users
         self.optimizers = optimizers(self)
         self.dense = torch.optim.Adam(self.model.top.parameters())
         self.loop = {"step": 0}
@@ -85,7 +85,7 @@ class Training:
 
     def step(self, batch: int = 3) -> None:
         chosen = torch.rand(batch, 4, generator=self.random)
-        rows = (chosen * torch.tensor([ROWS[0], ROWS[1], ROWS[2], ROWS[2]])).long()
+        rows = (chosen * torch.tensor([self.users, ROWS[1], ROWS[2], ROWS[2]])).long()
         rows[0] = rows[-1]
         self.look_up(rows)
 
