@@ -49,4 +49,11 @@ class Background:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-OURS: tuple[type[Background], ...] = (Background,)
+class CopyAhead(Background):
+    """Tables are written while training goes on; it stops for the rows touched since, and for all that is no table."""
+
+    name = "ours, copy-ahead"
+    options: dict[str, object] = {"copy_ahead": True}  # noqa: RUF012 - as above
+
+
+OURS: tuple[type[Background], ...] = (Background, CopyAhead)

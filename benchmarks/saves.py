@@ -26,7 +26,7 @@ from ours import OURS
 from peers import PEERS, Way
 from state import Training
 
-CALM_STEPS = 12  # before each save and after it, nothing is saved: what a step takes then
+CALM_STEPS = 8  # before each save and after it, nothing is saved: what a step takes then
 SETTLING_STEPS = 3  # after a save: what the file system still does belongs to nobody
 MOST_STEPS = 10_000
 
