@@ -33,7 +33,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "workers": {"dataloader_num_workers": 1},
     "accumulating": {"gradient_accumulation_steps": 2},
     "by length": {"train_sampling_strategy": "group_by_length"},
-    "by steps": {"max_steps": 15},
 }
 
 
