@@ -124,7 +124,7 @@ def test_a_flipped_bit_that_nobody_noticed_is_named(drill: Drill) -> None:
 
 @script("drill", ["nondeterministic"], indirect=True)
 def test_a_script_that_differs_by_itself_is_within_its_own_noise(drill: Drill) -> None:
-    baselines = [drill.training(None) for _ in range(5)]
+    baselines = [drill.training(None) for _ in range(8)]
     report = judge(baselines, [drill.training(Case.KILL, [LONG])], job="nondeterministic")
     assert not report.deterministic and report.cases[0].verdict is Verdict.WITHIN_NOISE
     assert cause(report.cases[0]) is Cause.NONDETERMINISTIC

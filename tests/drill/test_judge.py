@@ -254,6 +254,6 @@ def test_a_band_is_wider_than_what_was_seen_and_needs_equal_lengths() -> None:
     rows = [[Step(at, loss=repr(loss + at)) for at in range(3)] for loss in (1.0, 1.5)]
     trails = [Trail(tuple(row), (None,) * 3, seen=True) for row in rows]
     found = band(trails)
-    assert found == Band((0.5, 1.5, 2.5), (2.0, 3.0, 4.0))
+    assert found == Band((0.0, 1.0, 2.0), (2.5, 3.5, 4.5))
     assert band(trails[:1]) is None
     assert band([trails[0], Trail(trails[1].steps[:2], (None,) * 2, seen=True)]) is None
