@@ -27,7 +27,7 @@ p = argparse.ArgumentParser()
 p.add_argument("folder", type=pathlib.Path)
 p.add_argument("--steps", type=int, default=20)
 p.add_argument("--every", type=int, default=5)
-p.add_argument("--pause", type=float, default=0.004)
+p.add_argument("--pause", type=float, default=0.015)
 p.add_argument("--pieces", type=float, default=0.0)
 p.add_argument("--out", default="model.json")
 p.add_argument("--also", default="")
@@ -59,7 +59,7 @@ step, state = 0, "0"
 saved = sorted(a.folder.glob("ckpt-*.json"))
 def load(path):
     lines = path.read_text().splitlines()
-    assert lines[-1] == "end", f"{path} is torn"
+    assert lines and lines[-1] == "end", f"{path} is torn"
     return json.loads("".join(lines[:-1]))
 if saved:
     if a.hang_on_resume:

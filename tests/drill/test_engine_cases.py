@@ -11,14 +11,14 @@ from nightspot.drill.record import Blow, Case, Cause, Training
 from tests.drill.engine_jobs import by_case, needs_bwrap, needs_strace, play_all, settings_of, written
 
 pytestmark = needs_bwrap
-STEPS, EVERY = 20, 5
+STEPS, EVERY = 24, 8  # what is counted by lines is struck a little late: room for that
 
 
 @pytest.fixture(scope="module")
 def drilled(tmp_path_factory: pytest.TempPathFactory) -> Drilled:
     """All cases of a script that saves in pieces, and so can be met within a save."""
     folder = tmp_path_factory.mktemp("cases")
-    file = written(folder / "job", "ckpt", "--pieces", "0.02")
+    file = written(folder / "job", "ckpt", "--pieces", "0.02", "--steps", str(STEPS), "--every", str(EVERY))
     return play_all(settings_of(file, folder / "root", failures=2), list(Case))
 
 
@@ -37,8 +37,8 @@ def test_baselines_run_to_their_end_in_one_life_and_tell_what_they_saved(drilled
     for baseline in drilled.baselines:
         (life,) = baseline.lives
         assert (life.exit_code, life.blow, baseline.fault) == (0, None, None)
-        assert [one.name for one in life.durables] == [f"ckpt-{step:04d}.json" for step in (5, 10, 15, 20)]
-        assert [one.at_index for one in life.durables] == [5, 10, 15, 20]
+        assert [one.name for one in life.durables] == [f"ckpt-{step:04d}.json" for step in (8, 16, 24)]
+        assert [one.at_index for one in life.durables] == [8, 16, 24]
         assert [(one.step, one.loss) for one in life.logged][:1] == [(1.0, life.logged[0].loss)]
         assert len(life.logged) == STEPS
     assert drilled.baselines[0].artefact == drilled.baselines[1].artefact is not None
@@ -55,9 +55,9 @@ def test_a_kill_falls_between_two_saves_and_leaves_what_was_saved(drilled: Drill
     first, second = training.lives
     blow = blow_of(training)
     assert (blow.how, first.exit_code, second.exit_code) == ("kill", 137, 0)
-    assert blow.at_index % EVERY not in (0, 1)
-    assert blow.left == tuple(reversed([f"ckpt-{step:04d}.json" for step in range(5, blow.at_index + 1, EVERY)]))
-    assert len(second.logged) == STEPS - blow.at_index // EVERY * EVERY
+    assert 0 < first.durables[-1].at_index < blow.at_index == len(first.logged)
+    assert blow.left == tuple(reversed([one.name for one in first.durables]))
+    assert len(second.logged) == STEPS - first.durables[-1].at_index
 
 
 def test_a_notice_that_nobody_hears_ends_the_script_as_sigterm_does(drilled: Drilled) -> None:
@@ -68,7 +68,7 @@ def test_a_notice_that_nobody_hears_ends_the_script_as_sigterm_does(drilled: Dri
 def test_a_save_is_met_unfinished_and_the_file_is_left_torn(drilled: Drilled) -> None:
     training = the(drilled, Case.DURING_SAVE)
     blow = blow_of(training)
-    assert blow.torn and "ckpt-0010.json has" in blow.event
+    assert blow.torn and "ckpt-0016.json" in blow.event
     assert training.cause is Cause.CRASHED and "is torn" in (training.fault or "")
 
 
@@ -128,7 +128,7 @@ def test_a_notice_that_is_passed_over_is_no_way_to_the_end(tmp_path: Path) -> No
     file = written(tmp_path / "job", "ckpt", "--on-notice", "ignore")
     training = by_case(play_all(settings_of(file, tmp_path / "root"), [Case.NOTICE]))[Case.NOTICE]
     assert training.lives[0].exit_code == 137 and "trained on" in blow_of(training).event
-    assert len(training.lives[0].logged) < STEPS
+    assert len(training.lives[0].logged) < 20
 
 
 @needs_strace

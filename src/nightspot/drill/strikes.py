@@ -12,6 +12,7 @@ from nightspot.drill.seen import saves
 from nightspot.drill.seen.saves import NUMBER
 
 NOTICE, KILL = "notice", "kill"
+STEPS_TO_HEAR = 3  # what cannot be held may be far on when it is told
 NOTE = "loading-"  # our library's, of a load that has begun
 
 
@@ -23,9 +24,13 @@ class Usual:
     beside: frozenset[str]
 
     def unfinished(self, scene: Scene, names: Iterable[str]) -> Optional[str]:
-        """What of those is being written, in words; None where nothing is."""
-        folder = scene.watcher.place.folder
-        found = [saves.unfinished(folder, name, self.sizes_bytes) for name in names if self.counts(name)]
+        """What of those is being written, in words; None where nothing is. The scene is frozen."""
+        place = scene.watcher.place
+        counted = [name for name in names if self.counts(name)]
+        found = [saves.unfinished(place.folder, name, self.sizes_bytes) for name in counted]
+        written = scene.program.writes_to(saves.files_of(place, counted))
+        if written is not None:
+            found.append(f"{written.relative_to(place.folder)} is open for writing")
         return next((one for one in found if one is not None), None)
 
     def counts(self, name: str) -> bool:
@@ -86,7 +91,7 @@ class OnNotice:
             return None
         told_at, told_s = scene.index, time.monotonic()
         tell(scene)
-        while scene.program.exit_code() is None and not self._over(scene, told_s):
+        while scene.program.exit_code() is None and not self._over(scene, told_at, told_s):
             scene.wait()
             scene.look()
         left_by_itself = scene.program.exit_code() is not None
@@ -94,8 +99,9 @@ class OnNotice:
         event = "it left by itself" if left_by_itself else self._why(scene, told_s)
         return Blow(NOTICE, told_at, event)
 
-    def _over(self, scene: Scene, told_s: float) -> bool:
-        return time.monotonic() - told_s > scene.settings.grace_s or scene.index >= self.latest
+    def _over(self, scene: Scene, told_at: int, told_s: float) -> bool:
+        enough = max(self.latest, told_at + STEPS_TO_HEAR)
+        return time.monotonic() - told_s > scene.settings.grace_s or scene.index >= enough
 
     def _why(self, scene: Scene, told_s: float) -> str:
         if time.monotonic() - told_s > scene.settings.grace_s:

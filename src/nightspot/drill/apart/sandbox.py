@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Mapping, Optional, Sequence
+from typing import IO, Iterable, Iterator, Mapping, Optional, Sequence
 
 from nightspot.drill.apart.mounts import IsolationError
 from nightspot.process.identity import STATE, stat_fields
@@ -88,6 +88,15 @@ class Sandbox:
         send_all(self._stopped, signal.SIGCONT)
         self._stopped.clear()
 
+    def writes_to(self, files: Iterable[Path]) -> Optional[Path]:
+        """One of those files that something in there has open for writing; None where nothing has. Frozen, the answer stays true."""
+        wanted = {(stat.st_dev, stat.st_ino): path for path in files if (stat := _stat(path)) is not None}
+        for pid in children_of(self.root_pid) if wanted else ():
+            for identity in _open_for_writing(pid):
+                if identity in wanted:
+                    return wanted[identity]
+        return None
+
     def memory_bytes(self) -> int:
         """What all of it holds now; pages that two share count twice."""
         pages = 0
@@ -119,6 +128,23 @@ def children_of(root: int) -> set[int]:
         found |= new
         waiting.extend(new)
     return found
+
+
+def _open_for_writing(pid: int) -> Iterator[tuple[int, int]]:
+    """Device and inode of each such file; of what cannot be seen, nothing."""
+    with contextlib.suppress(OSError):
+        for entry in list(Path(f"/proc/{pid}/fd").iterdir()):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                flags = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text().split("flags:", 1)[1].split()[0]
+                if int(flags, 8) & (os.O_WRONLY | os.O_RDWR):
+                    stat = entry.stat()
+                    yield stat.st_dev, stat.st_ino
+
+
+def _stat(path: Path) -> Optional[os.stat_result]:
+    with contextlib.suppress(OSError):
+        return path.stat()
+    return None
 
 
 def _is_still(pid: int) -> bool:

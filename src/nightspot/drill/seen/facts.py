@@ -71,6 +71,8 @@ class Chooser:
     def save(self, case: Case) -> Optional[int]:
         """Number of a save, from 1, that is not the last one."""
         inner = [number for number, index in enumerate(self.facts.saves, 1) if index < self.facts.steps]
+        if self.facts.by_lines:  # counted a little late: the order of saves is surer than their steps
+            inner = list(range(1, len(self.facts.saves)))
         return self.draw(case).choice(inner) if inner else None
 
     def _between(self, saves_before: int, end: int) -> list[int]:

@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Optional
+from typing import Iterable, Iterator, Mapping, Optional
 
 from nightspot.checkpoint.errors import CheckpointError
 from nightspot.checkpoint.manifest import MANIFEST, read, verify
@@ -114,6 +114,12 @@ def usual_sizes(entries: Iterator[Entry]) -> dict[str, dict[str, int]]:
             else:
                 before[name] = min(before[name], sizes[name])
     return {k: {n: s if n.endswith((".pt", ".bin")) else s * 9 // 10 for n, s in v.items()} for k, v in usual.items()}
+
+
+def files_of(place: Place, names: Iterable[str]) -> list[Path]:
+    """All files of those entries."""
+    paths = [place.folder / name for name in names]
+    return [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
 
 
 def _is_torn(file: Path) -> bool:
