@@ -1,8 +1,9 @@
 """Another number of ranks: what was shared is dealt out anew, bit for bit; what each rank had for itself is refused by name."""
 
+import gc
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +22,15 @@ from nightspot.checkpoint.pieces import Piece
 from tests.checkpoint.test_ranks_plan import as_rank, planned, proposed
 
 States = dict[str, object]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_old_objects() -> Iterator[None]:
+    """Each save looks for DistributedDataParallel among all objects of the process: those of pytest are many."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class One(Alone):
@@ -91,11 +101,11 @@ def sharded(shape: Sequence[int], mesh: tuple[int, ...], how: Sequence[Any]) -> 
     return distribute_tensor(values(shape), init_device_mesh("cpu", mesh), how, src_data_rank=None)
 
 
-MESHES = st.sampled_from([(1,), (2,), (3,), (4,), (2, 2), (3, 2)])
+MESHES = st.sampled_from([(1,), (2,), (3,), (4,), (2, 2)])
 
 
 @given(st.data(), st.lists(st.integers(1, 7), min_size=1, max_size=3), MESHES, MESHES, st.booleans(), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_shards_of_some_ranks_become_shards_of_others_bit_for_bit(
     data: st.DataObject,
     shape: list[int],
