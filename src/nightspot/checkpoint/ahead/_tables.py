@@ -50,29 +50,44 @@ def find(
     keys = {place(tensor): key for key, tensor in tensors.items()}
     found = {keys[place(weight)]: weight for weight in _sparse_weights(states) if place(weight) in keys}
     names = list(found) if wanted is None else list(wanted)
+    uses = Uses(states)
     for name in names:
         if name not in found:
             there = ", ".join(found) or "none"
             raise ConfigError(
                 f"copy_ahead names {name!r}: expected the weight of an embedding with sparse=True; there is {there}"
             )
-        if (reason := why_not(states, found[name])) is not None:
+        if (reason := why_not(states, found[name], uses)) is not None:
             raise ConfigError(f"copy_ahead does not fit {name}: {reason}; {REMEDY}")
     return [_table(states, name, found[name], keys) for name in dict.fromkeys(names) if found[name].numel()]
 
 
-def why_not(states: Mapping[str, object], weight: torch.Tensor) -> str | None:
+class Uses:
+    """Where parameters of the states' modules are, by their storage: looked up once for all tables."""
+
+    def __init__(self, states: Mapping[str, object]) -> None:
+        self._by_storage: dict[int, list[tuple[str, torch.nn.Module, torch.Tensor]]] = {}
+        for name, module in _modules(states):
+            for own in module.parameters(recurse=False):
+                if not torch.nn.parameter.is_lazy(own):
+                    self._by_storage.setdefault(_storage(own), []).append((name, module, own))
+
+    def of(self, weight: torch.Tensor) -> list[tuple[str, torch.nn.Module, torch.Tensor]]:
+        """Names, modules and parameters with the same storage, itself among them."""
+        return self._by_storage.get(_storage(weight), [])
+
+
+def why_not(states: Mapping[str, object], weight: torch.Tensor, uses: Uses | None = None) -> str | None:
     """Why rows may change that no sparse gradient names; None if nothing speaks for it."""
     if weight.device.type != "cpu":
         return f"it is on the device {weight.device}, and only CPU memory can be read by another process"
     if not weight.is_contiguous():
         return "its rows do not lie one behind the other"
-    for name, module in _modules(states):
-        for own in module.parameters(recurse=False):
-            if own is not weight and _overlap(own, weight):
-                return f"{name} has another parameter in the same memory"
-            if own is weight and (why := _other_use(module)):
-                return f"{name} {why}"
+    for name, module, own in (uses or Uses(states)).of(weight):
+        if own is not weight and _overlap(own, weight):
+            return f"{name} has another parameter in the same memory"
+        if own is weight and (why := _other_use(module)):
+            return f"{name} {why}"
     holders = [(one, group) for one in optimizers(states) for group in one.param_groups if _holds(group, weight)]
     if not holders and weight.requires_grad:
         return "no optimizer among the states holds it"
@@ -93,9 +108,11 @@ def optimizers(states: Mapping[str, object]) -> Iterator[torch.optim.Optimizer]:
     yield from (state for state in states.values() if isinstance(state, torch.optim.Optimizer))
 
 
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if torch.nn.parameter.is_lazy(one) or one.device != other.device:
-        return False
     starts = [tensor.data_ptr() for tensor in (one, other)]
     ends = [tensor.data_ptr() + tensor.numel() * tensor.element_size() for tensor in (one, other)]
     return max(starts) < min(ends)

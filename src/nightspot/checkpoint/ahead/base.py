@@ -96,7 +96,12 @@ class BaseOrder:
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        return json.dumps(asdict(self)).encode()
+        units = [
+            {"ranges": [asdict(one) for one in unit.ranges], "files": list(map(_told, unit.files))}
+            for unit in self.units
+        ]
+        told = {"name": self.name, "token": self.token, "staging": self.staging, "units": units, "tables": self.tables}
+        return json.dumps(told).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> BaseOrder:
@@ -187,6 +192,16 @@ def _state(column: Column) -> str:
 
 def _table_bytes(columns: Sequence[Column]) -> int:
     return sum(column.shape[0] * column.row_bytes for column in columns)
+
+
+def _told(file: BaseFile) -> dict[str, Any]:
+    """By hand: `asdict` copies deeply, and training waits."""
+    stretches = [
+        {name: getattr(one, name) for name in ("first_row", "rows", "offset_bytes")}
+        | {"column": {name: getattr(one.column, name) for name in Column.__slots__}}
+        for one in file.stretches
+    ]
+    return {"name": file.name, "stretches": stretches}
 
 
 def _files(told: Iterable[Any]) -> tuple[BaseFile, ...]:

@@ -48,8 +48,8 @@ def lay_over(entries: Mapping[str, Any], tensors: dict[str, Any], boxes: Boxes) 
 def _put(into: Any, rows: Any, values: Any, box: tuple[Sequence[int], Sequence[int]]) -> None:
     offsets, sizes = box
     inside = (rows >= offsets[0]) & (rows < offsets[0] + sizes[0])
-    if not inside.any():
-        return
     for dim in range(1, len(sizes)):
         values = values.narrow(dim, offsets[dim], sizes[dim])
-    into.index_copy_(0, rows[inside] - offsets[0], values[inside])
+    if not inside.all():
+        rows, values = rows[inside], values[inside]
+    into.index_copy_(0, rows - offsets[0], values)
