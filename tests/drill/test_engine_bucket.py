@@ -51,5 +51,5 @@ def test_a_clean_machine_goes_on_from_the_drills_bucket_which_is_empty_afterward
     training = by_case(play_all(settings, [Case.CLEAN_MACHINE]))[Case.CLEAN_MACHINE]
     blow, last = training.lives[0].blow, training.lives[0].durables[-1]
     assert blow is not None and blow.left and blow.left[0] == last.name
-    assert training.fault is None and training.lives[1].logged[0].step == last.at_index + 1
+    assert training.fault is None and training.lives[1].logged[0].step == (last.units or 0) + 1
     assert server.keys(uri) == server.keys(store) == []
