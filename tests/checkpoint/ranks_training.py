@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nightspot.checkpoint import ResumableSampler, Session
 from nightspot.checkpoint.background import Background
+from nightspot.checkpoint.notice import POLL_INTERVAL_S
 
 ROWS, BATCH, EPOCHS = 64, 16, 2
 
@@ -106,6 +108,7 @@ def blow(step: int, rank: int) -> None:
         die_around_snapshot(name)
     elif name == "REQUEST":
         Path(os.environ["NIGHTSPOT_SAVE_REQUEST"]).touch()
+        time.sleep(2 * POLL_INTERVAL_S)  # a session looks so often, and these steps are much shorter
     elif name == "TWICE":
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
