@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -15,22 +12,17 @@ from typing import Annotated, Iterator, Optional
 
 import typer
 
+from nightspot.cli.drilling import cases_of, drilled, free_name, furnish, own_folder
 from nightspot.cli.drillpages import HtmlOption, Pages, PictureOption, checked, write_pages
 from nightspot.cli.home import Home, HomeError
 from nightspot.cli.run import JOB_FILE
 from nightspot.cli.shell import Shell, shell_of
 from nightspot.drill import proof
-from nightspot.drill.judge import agree, judge
-from nightspot.drill.play import Drilled, play
 from nightspot.drill.record import Case, Report
-from nightspot.drill.settings import LIFE, RUN, Settings, read_settings
+from nightspot.drill.settings import Settings, read_settings
 from nightspot.errors import ExitCode
 from nightspot.jobfile import JobFile, load_job, parse_duration
-from nightspot.process.identity import boot_id, identify
 from nightspot.report.drill import drill as drill_text
-
-PARTS = (RUN, LIFE, "cases", "sources")
-WORK = "work"
 
 
 def drill(
@@ -84,28 +76,16 @@ def drill(
         settings = read_settings(job_file, root, time.time())
         settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
         settings = settings if budget_s is None else replace(settings, time_s=budget_s)
-        report = _drilled(shell, job_file, settings, wanted)
+        report = _remembered(shell, job_file, settings, wanted)
     passed = proof.passes(report, allow_noise=settings.allow_noise)
     _show(shell, report, pages, as_json=json)
     raise typer.Exit(ExitCode.OK if passed else ExitCode.NOT_PROVEN)
 
 
-def _drilled(shell: Shell, job_file: JobFile, settings: Settings, wanted: list[Case]) -> Report:
+def _remembered(shell: Shell, job_file: JobFile, settings: Settings, wanted: list[Case]) -> Report:
     """Play, judge, and remember."""
-    began_s = time.monotonic()
     standing = proof.standing_of(job_file)  # before: what is changed meanwhile is not proven
-    played = play(settings, wanted, agree, shell.say)
-    report = judge(
-        played.baselines,
-        played.trainings,
-        job=settings.job,
-        seed=settings.seed,
-        notes=_notes(played, settings),
-        fingerprint=settings.training.fingerprint,
-        versions=standing.dependencies,
-        finished_utc=time.time(),
-        seconds=time.monotonic() - began_s,
-    )
+    report = drilled(settings, wanted, standing.dependencies, shell.say)
     try:
         passed = proof.passes(report, allow_noise=settings.allow_noise) and bool(report.cases)
         proof.write(shell.home.path, report, standing, passed=passed)
@@ -114,28 +94,12 @@ def _drilled(shell: Shell, job_file: JobFile, settings: Settings, wanted: list[C
     return report
 
 
-def _notes(played: Drilled, settings: Settings) -> list[str]:
-    notes = list(played.notes)
-    if played.left_out:
-        names = ", ".join(case.value for case in played.left_out)
-        notes.append(f"no time was left for {names}: the drill had {settings.time_s:g} s")
-    return notes
-
-
 def _cases(text: Optional[str], job_file: JobFile) -> list[Case]:
     """Those of the option, else of the job file, else all."""
-    names = (
-        job_file.document.drill.cases if text is None else [name.strip() for name in text.split(",") if name.strip()]
-    )
-    if names is None:
-        return list(Case)
-    known = {case.value: case for case in Case}
-    for name in names:
-        if name not in known:
-            raise typer.BadParameter(f"{name!r} is no case: {', '.join(known)}", param_hint="--cases")
-    if not names:
-        raise typer.BadParameter("it names no case", param_hint="--cases")
-    return [case for case in Case if case.value in names]
+    try:
+        return cases_of(None if text is None else [n.strip() for n in text.split(",") if n.strip()], job_file)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--cases") from None
 
 
 def _duration(text: Optional[str]) -> Optional[float]:
@@ -148,41 +112,19 @@ def _duration(text: Optional[str]) -> Optional[float]:
 @contextmanager
 def _folder(home: Home, keep: Optional[Path]) -> Iterator[Path]:
     """The drill's own: the user's, which stays, or one in the home folder, which goes."""
-    if keep is not None:
-        root = keep.expanduser().resolve()
-        if root.exists():
-            raise typer.BadParameter(f"{keep} exists: name a folder that does not", param_hint="--keep")
-    else:
-        root = home.path.resolve() / proof.DRILLS / f"{WORK}-{_self()}-{secrets.token_hex(3)}"
-        _sweep(root.parent)
-    try:
-        for part in PARTS:
-            (root / part).mkdir(parents=True)
-    except OSError as error:
-        raise HomeError(
-            f"{root} cannot be made ({error.strerror}). Choose another place: --home FOLDER, or --keep DIR"
-        ) from error
-    try:
+    if keep is not None and keep.expanduser().exists():
+        raise typer.BadParameter(f"{keep} exists: name a folder that does not", param_hint="--keep")
+    root = keep.expanduser().resolve() if keep is not None else free_name(home.path.resolve() / proof.DRILLS)
+    with ExitStack() as stack:
+        try:
+            if keep is None:
+                stack.enter_context(own_folder(root))
+            else:
+                furnish(root)
+        except OSError as error:
+            remedy = "Choose another place: --home FOLDER, or --keep DIR"
+            raise HomeError(f"{root} cannot be made ({error.strerror}). {remedy}") from error
         yield root
-    finally:
-        if keep is None:
-            shutil.rmtree(root, ignore_errors=True)
-
-
-def _self() -> str:
-    """Who we are, so that a later drill can tell whether we live."""
-    me = identify(os.getpid())
-    return f"{os.getpid()}-{me.start_ticks if me is not None else 0}-{boot_id()[:8]}"
-
-
-def _sweep(drills: Path) -> None:
-    """What a drill that was killed left behind."""
-    for left in drills.glob(f"{WORK}-*-*-*"):
-        with suppress(ValueError, IndexError):
-            _, pid, ticks, boot, *_ = left.name.split("-")
-            now = identify(int(pid))
-            if boot != boot_id()[:8] or now is None or now.start_ticks != int(ticks):
-                shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
