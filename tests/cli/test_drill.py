@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,17 @@ def test_what_a_killed_drill_left_is_swept_by_the_next(tmp_path: Path) -> None:
     process.wait()
     (left,) = (home / "drills").glob("work-*")
     drill(written(tmp_path / "job", "ckpt", "--steps", "2"), home, "--cases", "kill")
-    assert not left.exists()
+    assert not left.exists() and bearing(left) == []
+
+
+def bearing(folder: Path) -> list[str]:
+    """Processes that were given something in that folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"={folder}/".encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found
 
 
 def until(condition: object, patience_s: float = 60.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -174,6 +175,7 @@ def test_named_files_beside_the_program_begin_absent(tmp_path: Path) -> None:
 
 FOREVER = """
 import sys
+import threading
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from nightspot.drill.record import Case
@@ -231,3 +233,20 @@ def test_play_returns_and_raises_nothing_where_the_layout_is_impossible(tmp_path
     file = written(tmp_path / "job", drill="paths = ['train.py']")
     drilled = play(settings_of(file, tmp_path / "root"), [Case.KILL], lambda _: True, lambda _: None)
     assert drilled.trainings[0].cause is Cause.ISOLATION
+
+
+def test_what_a_dead_drill_left_running_is_ended_and_nothing_of_another(tmp_path: Path) -> None:
+    """bubblewrap ends with the drill, but for an instant of its own beginning: the next drill looks."""
+    left, other = [
+        subprocess.Popen(["sleep", "60"], env={"NIGHTSPOT_PROGRESS": f"{tmp_path / name}/life/1/progress.jsonl"})
+        for name in ("work-1", "work-11")
+    ]
+    try:
+        assert not sandbox.end_all_of(tmp_path / "work") or other.poll() is None
+        threading.Thread(target=left.wait, daemon=True).start()  # its parent buries it
+        assert sandbox.end_all_of(tmp_path / "work-1")
+        until(lambda: left.poll() == -9)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()

@@ -16,13 +16,13 @@ from typing import IO, Iterable, Iterator, Mapping, Optional, Sequence
 
 from nightspot.drill.apart.mounts import IsolationError
 from nightspot.process.identity import STATE, stat_fields
-from nightspot.process.tree import descendants, send_all
+from nightspot.process.tree import descendants, kill_until_none, pids, send_all
 
 BASE = ("--die-with-parent", "--unshare-pid", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc")
 TRY_S = 10.0
 MISSING = "bubblewrap (bwrap) is missing, and without it no case would have folders of its own: install it"
 FORBIDDEN = "bubblewrap (bwrap) is not allowed to work here, and without it no case would have folders of its own"
-FREEZE_S = 2.0
+FREEZE_S, END_S = 2.0, 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 STILL = ("T", "t", "Z", "X")
 
@@ -110,6 +110,26 @@ class Sandbox:
         with contextlib.suppress(OSError):
             self.kill()
         self.process.wait()
+
+
+def end_all_of(root: Path) -> bool:
+    """Kill what a drill with that folder, itself dead, left running. False where something lives on.
+
+    bubblewrap ends with us; but for an instant of its own beginning, in which we may be killed, it does not yet.
+    """
+    return kill_until_none(lambda: _bearers(root), lambda: None, END_S)
+
+
+def _bearers(root: Path) -> set[int]:
+    """Living processes whose progress file lies in that folder."""
+    mark = b"NIGHTSPOT_PROGRESS=" + os.fsencode(root) + b"/"
+    found = set()
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()  # empty for one that is dead and not yet buried
+            if environment.startswith(mark) or b"\0" + mark in environment:
+                found.add(pid)
+    return found - {os.getpid()}
 
 
 def children_of(root: int) -> set[int]:
