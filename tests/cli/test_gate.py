@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -81,7 +82,7 @@ def test_what_counts_is_what_the_files_hold_and_not_their_age(cli: Cli, job: Pat
 
 
 def test_what_changed_since_is_said_by_name(cli: Cli, job: Path) -> None:
-    older = lambda now: proof.Standing(now.files, {**now.dependencies, "torch": "1.0"})  # noqa: E731
+    older = lambda now: replace(now, dependencies={**now.dependencies, "torch": "1.0"})  # noqa: E731
     remember(cli, job, standing=older)
     job.with_name("net.py").write_text("another net\n")
     job.with_name("new.py").write_text("")
@@ -97,6 +98,12 @@ def test_of_many_changes_the_first_are_named(cli: Cli, job: Path) -> None:
         job.with_name(f"part{number}.py").write_text("")
     cli("run", job)
     assert "part0.py is new, part1.py is new, part2.py is new and 4 more" in cli.err
+
+
+def test_another_command_is_another_training(cli: Cli, job: Path) -> None:
+    remember(cli, job)
+    cli("run", job, "--set", "command=sleep 1")
+    assert "(the command changed)" in cli.err
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DIVERGED, Verdict.WITHIN_NOISE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nightspot.drill import proof
@@ -11,8 +12,8 @@ from nightspot.jobfile import load_job
 from tests.drill.engine_jobs import written
 
 
-def report(verdict: Verdict) -> Report:
-    case = CaseResult(Case.KILL, verdict, 1, 1, 0, True, True, None)
+def report(verdict: Verdict, played: Case = Case.KILL) -> Report:
+    case = CaseResult(played, verdict, 1, 1, 0, True, True, None)
     return Report("small", verdict, 3, (case,), 2, True, (), {}, None, {}, 5.0, 1.0)
 
 
@@ -78,11 +79,45 @@ def test_content_makes_a_change_and_time_does_not(tmp_path: Path) -> None:
     assert proof.changed(now, before) == ["new.py is gone", "train.py changed"]
 
 
+def test_another_program_of_the_same_folder_is_another_training(tmp_path: Path) -> None:
+    """Its files are all there before, and all the same."""
+    file = written(tmp_path)
+    (tmp_path / "other.py").write_text("pass")
+    before = proof.standing_of(load_job(file))
+    shorter = proof.standing_of(load_job(file, ["drill.args=--steps 3"]))
+    assert proof.changed(before, shorter) == [] and shorter == before
+    for change in ("command={python} other.py", "drill.command={python} other.py"):
+        assert proof.changed(before, proof.standing_of(load_job(file, [change]))) == ["the command changed"]
+
+
+def cases(home: Path) -> dict[str, str]:
+    found = proof.read(home, "small")
+    assert found is not None
+    return dict(found.cases)
+
+
+def test_a_few_cases_more_take_nothing_from_what_is_proven(tmp_path: Path) -> None:
+    standing = Standing({"train.py": "ab"}, {}, "c")
+    proof.write(tmp_path, report(Verdict.EXACT, Case.NOTICE), standing, passed=True)
+    proof.write(tmp_path, report(Verdict.EXACT), standing, passed=True)
+    assert cases(tmp_path) == {"notice": "EXACT", "kill": "EXACT"}
+
+
+def test_but_of_another_training_or_after_a_failure_nothing_is_kept(tmp_path: Path) -> None:
+    standing = Standing({"train.py": "ab"}, {}, "c")
+    for later, verdict in ((Standing({"train.py": "cd"}, {}, "c"), Verdict.EXACT), (standing, Verdict.DIVERGED)):
+        proof.write(tmp_path, report(Verdict.EXACT, Case.NOTICE), standing, passed=True)
+        proof.write(tmp_path, report(verdict), later, passed=verdict is Verdict.EXACT)
+        assert cases(tmp_path) == {"kill": verdict.value}
+    proof.write(tmp_path, report(Verdict.EXACT, Case.NOTICE), standing, passed=True)
+    assert cases(tmp_path) == {"notice": "EXACT"}
+
+
 def test_packages_of_the_python_that_trains_count(tmp_path: Path) -> None:
     standing = proof.standing_of(load_job(written(tmp_path)))
     assert "torch" in standing.dependencies and "pydantic" in standing.dependencies
-    newer = Standing(standing.files, {**standing.dependencies, "torch": "99", "brand-new": "1"})
-    gone = Standing(standing.files, {k: v for k, v in standing.dependencies.items() if k != "torch"})
+    newer = replace(standing, dependencies={**standing.dependencies, "torch": "99", "brand-new": "1"})
+    gone = replace(standing, dependencies={k: v for k, v in standing.dependencies.items() if k != "torch"})
     assert proof.changed(standing, newer) == [
         "brand-new was not installed and is 1",
         f"torch was {standing.dependencies['torch']} and is 99",

@@ -1,7 +1,7 @@
 """The last drill of a job, as it is remembered: what came of it, and of which files and packages that is true.
 
-HOME/drills/JOB.json: format, job, verdict, passed, hash, files {path: sha256}, dependencies {name: version}, seed, cases {case: verdict},
-finished_utc.
+HOME/drills/JOB.json: format, job, verdict, passed, hash, files {path: sha256}, dependencies {name: version}, command (sha256), seed,
+cases {case: verdict}, finished_utc.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ LIST_PACKAGES = "import json, importlib.metadata as m; print(json.dumps({d.metad
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The training files, by their path from where the command runs, and the packages of its Python, as they are now."""
+    """The training files, by their path from where the command runs, and the packages of its Python, as they are now.
+
+    command: digest of what the job and its drill run; of several programs in one folder it says which.
+    """
 
     files: Mapping[str, str]
     dependencies: Mapping[str, str]
+    command: str = ""
 
     @property
     def hash(self) -> str:
@@ -69,7 +73,7 @@ def read(home: Path, job: str) -> Optional[Proof]:
         found = read_json(file_of(home, job))
         if not isinstance(found, dict) or found["format"] != FORMAT:
             return None
-        standing = Standing(dict(found["files"]), dict(found["dependencies"]))
+        standing = Standing(dict(found["files"]), dict(found["dependencies"]), str(found["command"]))
         rest = {key: found[key] for key in ("job", "verdict", "passed", "seed", "cases", "finished_utc")}
         return Proof(standing=standing, **rest)
     except (OSError, KeyError, TypeError, ValueError):
@@ -77,8 +81,13 @@ def read(home: Path, job: str) -> Optional[Proof]:
 
 
 def write(home: Path, report: Report, standing: Standing, *, passed: bool) -> None:
-    """Remember it, in one step. OSError where that cannot be done."""
-    path = file_of(home, report.job)
+    """Remember it, in one step. OSError where that cannot be done.
+
+    What passed adds to what an earlier drill proved of the very same training: a few cases, played once more, take nothing from it.
+    """
+    path, before = file_of(home, report.job), read(home, report.job)
+    adds = passed and before is not None and before.passed and before.standing == standing
+    earlier = before.cases if adds and before is not None else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "format": FORMAT,
@@ -88,7 +97,7 @@ def write(home: Path, report: Report, standing: Standing, *, passed: bool) -> No
         "hash": standing.hash,
         **asdict(standing),
         "seed": report.seed,
-        "cases": {result.case.value: result.verdict.value for result in report.cases},
+        "cases": {**earlier, **{result.case.value: result.verdict.value for result in report.cases}},
         "finished_utc": report.finished_utc,
     }
     write_whole(path, document)
@@ -103,13 +112,21 @@ def standing_of(job_file: JobFile) -> Standing:
     """As it is now. JobFileError where a file of the code cannot be read."""
     files = {path.relative_to(job_file.directory).as_posix(): path for path in _files(job_file)}
     digests = {name: _digest(path) for name, path in sorted(files.items())}
-    return Standing(digests, _dependencies(job_file))
+    return Standing(digests, _dependencies(job_file), _command(job_file))
+
+
+def _command(job_file: JobFile) -> str:
+    """As the file has them: no night changes them. Without the drill's own arguments, which make it shorter and no other program."""
+    words = [list(job_file.document.words), list(job_file.document.drill.command or ())]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 def changed(before: Standing, now: Standing) -> list[str]:
     """What is another since then, in words; empty where nothing is."""
     files = sorted(set(before.files) | set(now.files))
     said = [_file_word(name, before, now) for name in files if before.files.get(name) != now.files.get(name)]
+    if before.command != now.command:
+        said.insert(0, "the command changed")
     names = sorted(set(before.dependencies) | set(now.dependencies))
     for name in names:
         old, new = before.dependencies.get(name), now.dependencies.get(name)
