@@ -30,7 +30,7 @@ lint: $(TESTS_READY)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # What checkpoints cost, beside what others' cost: some minutes, and some gigabytes of disk for a while. BENCH="--size 2 --rounds 7"
 bench: $(TESTS_READY)
