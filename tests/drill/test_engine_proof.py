@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Iterator
+
+import pytest
 
 from nightspot.drill import proof
 from nightspot.drill.proof import Standing
@@ -56,6 +59,21 @@ def test_every_python_file_counts_where_the_job_file_names_none(tmp_path: Path) 
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("1")
     assert set(proof.standing_of(load_job(file)).files) == {"train.py", "lib/net.py", "requirements.txt"}
+
+
+def test_a_folder_that_may_not_be_read_keeps_nobody_from_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, listed = written(tmp_path), Path.iterdir
+    (tmp_path / "secret").mkdir()
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "secret":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert set(proof.standing_of(load_job(file)).files) == {"train.py"}
 
 
 def test_else_those_that_it_names(tmp_path: Path) -> None:

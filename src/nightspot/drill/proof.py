@@ -154,13 +154,20 @@ def _files(job_file: JobFile) -> list[Path]:
 
 
 def _python_below(folder: Path) -> Iterator[Path]:
-    """Not in what is installed or hidden."""
-    for path in sorted(folder.iterdir()):
+    """Not in what is installed or hidden, nor where we may not look: a night is not refused for that."""
+    for path in _inside(folder):
         if path.is_dir() and not path.is_symlink():
             if path.name[0] != "." and path.name not in NOT_CODE and not (path / "pyvenv.cfg").exists():
                 yield from _python_below(path)
         elif path.suffix == ".py" and path.is_file():
             yield path
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _digest(path: Path) -> str:
