@@ -79,6 +79,13 @@ def test_notes_of_a_case_are_said_with_its_name() -> None:
     )
 
 
+def test_what_a_script_said_in_brackets_is_shown_as_it_is() -> None:
+    said = dataclasses.replace(TORN, evidence="name it in [drill] paths; it said [/INST]", where="[x]/a.py:1")
+    text = shown(report(case(Case.TRUNCATED, Verdict.FAILED, said)))
+    assert "name it in [drill] paths; it said [/INST]" in text
+    assert "[x]/a.py:1" in text
+
+
 class Closed(HTMLParser):
     """Whether every element that is opened is closed, in order."""
 

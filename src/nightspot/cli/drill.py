@@ -63,7 +63,7 @@ def drill(
     """Interrupt the training on purpose, and compare what comes of it with trainings that nobody interrupted.
 
     Each case has folders of its own: nothing that the job really wrote is read or changed, and nothing is paid for. It needs
-    bubblewrap. Shorten the job with [drill] in the job file. The exit code is 0 only if resume is proven.
+    bubblewrap. Shorten the job in the job file's drill table. The exit code is 0 only if resume is proven.
 
     Example: nightspot drill nightspot.toml --cases kill,notice
     """

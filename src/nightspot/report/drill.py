@@ -135,5 +135,5 @@ def _diagnosis(diagnosis: Diagnosis, cases: list[CaseResult], report: Report) ->
     grid.add_column()
     for name, text in lines:
         if text:
-            grid.add_row(name, text)
+            grid.add_row(name, Text(text))  # a script's words are no markup
     return [head, Padding(grid, (0, 0, 0, 2))]
