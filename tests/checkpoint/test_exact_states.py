@@ -138,6 +138,48 @@ def test_sparse_tables_and_several_optimizers_come_back(tmp_path: Path) -> None:
     assert interrupted(Sparse, tmp_path / "parts", 3, 7) == train(Sparse, tmp_path / "whole")
 
 
+class InBfloat16(torch.optim.Optimizer):
+    """Momentum in float32 of weights in bfloat16, as optimizers for large models keep it."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, {"lr": 0.01})
+
+    def step(self, closure: Any = None) -> Any:
+        assert closure is None
+        for parameter in self.param_groups[0]["params"]:
+            kept = self.state[parameter]
+            kept["momentum"] = 0.9 * kept.get("momentum", torch.zeros(())) + parameter.grad.float()
+            parameter.data -= (self.param_groups[0]["lr"] * kept["momentum"]).to(parameter.dtype)
+
+
+class OtherDtypes(Training):
+    """What the optimizer keeps has another dtype than its parameters."""
+
+    def __init__(self, kind: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model.to(dtype)
+        self.optimizer = kind(self.model.parameters())
+
+    def step(self) -> None:
+        self.optimizer.zero_grad()
+        for parameter in self.model.parameters():
+            parameter.grad = torch.randn(parameter.shape).to(parameter.dtype)
+        self.optimizer.step()
+        self.loop["step"] += 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [(InBfloat16, torch.bfloat16), (torch.optim.NAdam, torch.float64)], ids=["own", "NAdam"]
+)
+def test_what_an_optimizer_keeps_has_the_dtype_of_before(tmp_path: Path, kind: Any, dtype: torch.dtype) -> None:
+    """torch's own `load_state_dict` gives it the parameter's."""
+
+    def make() -> Training:
+        return OtherDtypes(kind, dtype)
+
+    assert interrupted(make, tmp_path / "parts", 3, 7) == train(make, tmp_path / "whole")
+
+
 class Accumulating(Training):
     """Four small batches for each step of the optimizer. `step` is one step of the optimizer."""
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightspot.checkpoint import StateError
+from nightspot.checkpoint import StateError, _numpy
 from nightspot.checkpoint.tree import Decoder, Encoder
 
 KEYS = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.tuples(st.integers(), st.text()))
@@ -89,6 +90,18 @@ def test_a_scalar_of_numpy_stays_one() -> None:
     back = there_and_back(np.float64(0.1))
     assert type(back) is np.float64
     assert back == np.float64(0.1)
+
+
+def test_a_text_of_numpy_without_letters_comes_back() -> None:
+    back = there_and_back(np.str_(""))
+    assert (type(back), back) == (np.str_, "")
+
+
+def test_an_array_that_would_come_back_as_another_type_is_refused() -> None:
+    """bfloat16 of ml_dtypes says of itself what numpy calls two bytes of nothing."""
+    bfloat16 = SimpleNamespace(hasobject=False, fields=None, itemsize=2, str="<V2")
+    with pytest.raises(StateError, match="numpy itself does not know"):
+        _numpy.encode(SimpleNamespace(dtype=bfloat16, tobytes=lambda: b"ab"), "loop['scale']")
 
 
 def test_torch_types_come_back() -> None:

@@ -25,6 +25,8 @@ def encode(value: Any, where: str) -> Tagged:
 
     if value.dtype.hasobject or value.dtype.fields:
         raise StateError(f"{where} is an array of {value.dtype}: expected numbers, text or times")
+    if value.dtype.itemsize and np.dtype(value.dtype.str) != value.dtype:
+        raise StateError(f"{where} is an array of {value.dtype}, whose name numpy itself does not know")
     data = base64.b64encode(value.tobytes()).decode()
     kind = "scalar" if isinstance(value, np.generic) else "ndarray"
     return {"!": kind, "dtype": value.dtype.str, "shape": list(value.shape), "base64": data}
@@ -35,7 +37,10 @@ def decode(tagged: Tagged) -> object:
     import numpy as np
 
     data = base64.b64decode(tagged["base64"])
-    array = np.frombuffer(data, dtype=np.dtype(tagged["dtype"])).reshape(tagged["shape"]).copy()
+    kind = np.dtype(tagged["dtype"])
+    # A text without letters has no bytes, and frombuffer no idea what to do then.
+    flat = np.frombuffer(data, dtype=kind) if kind.itemsize else np.zeros(tagged["shape"], dtype=kind)
+    array = flat.reshape(tagged["shape"]).copy()
     return array if tagged["!"] == "ndarray" else array[()]
 
 

@@ -86,7 +86,7 @@ def _fill(target: torch.Tensor, source: Any) -> None:
     if isinstance(source, torch.Tensor):
         if source.dtype in _without_copies():
             target, source = target.view(torch.uint8), source.view(torch.uint8)
-        target.copy_(source, non_blocking=True)  # between CPU memories that is an ordinary copy
+        target.copy_(source, non_blocking=source.is_cuda)  # from other devices nobody would wait for it
     else:
         source.fill(target)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from nightspot.checkpoint.waiting import readable
 MESSAGE_BYTES = 1 << 16
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 30.0
+KILL_PATIENCE_S = 5.0  # who waits for a disk that hangs dies only when it answers
 SMALL_BYTES = 8 << 20  # mapping so little takes no time worth a thread
 ROOT = Path(__file__).parents[2]
 # Isolated: no file of the working folder, no PYTHON* variable and no .pth file changes what the writer is.
@@ -46,7 +48,8 @@ class Background:
         self._snapshot = Snapshot(self._arena_of)
         self._arena: Arena | None = None
         self._writer: _Process | None = None
-        self._in_flight = False
+        self._in_flight = self._basing = False
+        self._heard_s = 0.0  # when the writer last gave a sign of life, or was given something to do
         self._refused: str | None = None  # why the writer has no memory
         self._heard: deque[Answer] = deque()
         self._thread: threading.Thread | None = None
@@ -55,6 +58,7 @@ class Background:
     def base(self, order: BaseOrder) -> None:
         """Have the writer copy tables ahead, out of live memory. Raises OSError."""
         self._be_ready()
+        self._heard_s, self._basing = time.monotonic(), True
         self._running().base(order)
 
     def prepare(self, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
@@ -64,14 +68,18 @@ class Background:
 
     def begin(self, order: Order, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
         """Copy everything, and hand it over."""
+        if self._in_flight:  # an interrupt took it from who waited for it: its memory must not change under it
+            self.give_up()
+            self._heard.clear()
         self._be_ready()
         parts, entries, _ = self._snapshot.take(pieces, texts, order.rank)
+        self._heard_s, self._in_flight, self._basing = time.monotonic(), True, False
         try:
             self._running().save(replace(order, parts=tuple(parts), entries=entries))
         except OSError as error:
-            self._died()
+            self._in_flight = False  # the error says it
+            self.give_up()
             raise OSError(f"the writer process is gone: {error}") from error
-        self._in_flight = True
 
     def answer(self, patience_s: float) -> Answer | None:
         """Reads what the writer said; beats only mean that it gets on."""
@@ -80,9 +88,14 @@ class Background:
             message = self._writer.hear(until_s - time.monotonic())
             if message is None:
                 break
-            until_s = time.monotonic() + patience_s
+            self._heard_s = time.monotonic()
+            until_s = self._heard_s + patience_s
             self._understand(message)
         return self._heard.popleft() if self._heard else None
+
+    def silent_s(self) -> float:
+        """Since the writer's last sign of life that was heard, while something is awaited of it."""
+        return time.monotonic() - self._heard_s if self._in_flight or self._basing else 0.0
 
     def give_up(self) -> None:
         """Kill the writer."""
@@ -148,6 +161,7 @@ class Background:
         elif "ended" in message:
             self._died(message["ended"])
         elif message.keys() & {"unit", "base", "unbased"}:
+            self._basing = "unit" in message
             self.bases.append(message)
 
     def _map(self, size_bytes: int) -> None:
@@ -164,7 +178,7 @@ class Background:
         if self._in_flight:
             self._heard.append(Failed(f"the writer process is gone: {why}"))
         self.bases.append({"unbased": f"the writer process is gone: {why}"})
-        self._writer, self._in_flight = None, False
+        self._writer, self._in_flight, self._basing = None, False, False
 
 
 class _Process:
@@ -218,8 +232,7 @@ class _Process:
 
     def kill(self) -> None:
         """By force."""
-        self._process.kill()
-        self._process.wait()
+        self._killed()
         self._close()
 
     def end(self) -> None:
@@ -242,7 +255,9 @@ class _Process:
         )
 
     def _tell(self, message: Mapping[str, object], *descriptors: int) -> None:
-        socket.send_fds(self._line, [json.dumps(message).encode()], list(descriptors))
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+        # A training that takes SIGPIPE by its default must not die of a dead writer.
+        self._line.sendmsg([json.dumps(message).encode()], rights, socket.MSG_NOSIGNAL)
 
     def _tell_all(self, what: str, content: bytes) -> None:
         """A message of any length: in a file in memory."""
@@ -258,11 +273,16 @@ class _Process:
         try:
             code: int | None = self._process.wait(END_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+            code = self._killed()
         said = os.pread(self._errors, MESSAGE_BYTES, 0).decode(errors="replace").strip().splitlines()
         self._close()
         return f"exit code {code}" + (f", {said[-1]}" if said else "")
+
+    def _killed(self) -> int | None:
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(KILL_PATIENCE_S)
+        return None
 
     def _close(self) -> None:
         self._line.close()

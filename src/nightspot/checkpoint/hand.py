@@ -56,6 +56,9 @@ class Hand(Protocol):
     def answer(self, patience_s: float) -> Answer | None:
         """The next thing to know; None if nothing was heard for `patience_s`. 0: look, do not wait."""
 
+    def silent_s(self) -> float:
+        """For how long nothing was heard of what is under way; 0 where nothing is."""
+
     def give_up(self) -> None:
         """The save in flight does not get on: end it by force."""
 

@@ -49,6 +49,10 @@ class Inline:
                 return said
         return None
 
+    def silent_s(self) -> float:
+        """Nothing is ever in flight."""
+        return 0.0
+
     def give_up(self) -> None:
         """Nothing is ever in flight."""
 

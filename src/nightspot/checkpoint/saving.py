@@ -156,6 +156,9 @@ class Saver:
     def collect(self) -> None:
         """Hear what became of the save in flight, and of uploads, without waiting. Raises ConfigError."""
         self._hear()
+        if self.hand.silent_s() > SILENCE_S:  # or no checkpoint would ever be made again, and nobody told
+            self.hand.give_up()
+            self._hear()
         if self.uploads is not None:
             self.uploads.collect()
 

@@ -103,6 +103,7 @@ class Session:
 
     def __enter__(self) -> Session:
         """Read the environment and listen for SIGTERM. Raises SystemExit(78) if the environment is wrong."""
+        self._owner = os.getpid()
         try:
             self._settings = settings.read(os.environ, self._wishes)
         except ConfigError as error:
@@ -119,6 +120,8 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for the save in flight and let go of everything. A ConfigError becomes SystemExit(78)."""
+        if self._owner != os.getpid():  # a forked child leaves the block: it must not take the writer's answers
+            return
         refusal = self._refusal(error) if isinstance(error, ConfigError) else None
         try:
             if self._saver is not None:

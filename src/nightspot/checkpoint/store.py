@@ -176,7 +176,7 @@ class Store:
         if self._channel is not None:
             with contextlib.suppress(OSError):  # it died: the next look notices, and starts another
                 self._channel.settimeout(5.0)
-                self._channel.sendall(json.dumps({"submit": name}).encode() + b"\n")
+                self._channel.sendall(json.dumps({"submit": name}).encode() + b"\n", socket.MSG_NOSIGNAL)
 
     def _hear(self, within_s: float) -> list[Outcome]:
         if self._channel is None:

@@ -101,7 +101,7 @@ class Writer:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._bases = Bases(trainer.tell, trainer.waiting)
+        self._bases = Bases(trainer.tell, self._disturbed)
         self._memory: memoryview | None = None
         self._lock: SharedLock | None = None
         self._beat_s = 0.0
@@ -158,6 +158,10 @@ class Writer:
     def _part(self, part: Part) -> memoryview:
         assert self._memory is not None  # noqa: S101
         return self._memory[part.start_bytes : part.start_bytes + part.size_bytes]
+
+    def _disturbed(self) -> bool:
+        self._tell_beat()
+        return self._trainer.waiting()
 
     def _tell_beat(self) -> None:
         if time.monotonic() - self._beat_s >= BEAT_S:

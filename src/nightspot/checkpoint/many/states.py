@@ -108,6 +108,22 @@ def _load_named(optimizer: torch.optim.Optimizer, states: Mapping[str, object], 
         groups.append(dict(theirs) | {"params": mine["params"]})
     state = {numbers[name]: kept for name, kept in saved["state"].items()}
     optimizer.load_state_dict(dict(saved) | {"state": state, "param_groups": groups})
+    _keep_dtypes(optimizer, state)
+
+
+def _keep_dtypes(optimizer: torch.optim.Optimizer, saved: Mapping[int, Any]) -> None:
+    """torch gives what an optimizer keeps of a parameter that parameter's dtype: moments kept in float32 of weights in
+    bfloat16 would lose their last bits. An optimizer with a `load_state_dict` of its own knows better.
+    """
+    import torch
+
+    if type(optimizer).load_state_dict is not torch.optim.Optimizer.load_state_dict:
+        return
+    for number, parameter in enumerate(it for group in optimizer.param_groups for it in group["params"]):
+        live = optimizer.state[parameter] if number in saved else {}
+        for name, kept in saved[number].items() if live else ():
+            if isinstance(kept, torch.Tensor) and live[name].dtype != kept.dtype:
+                live[name] = kept.to(live[name].device)
 
 
 def _same_parameters(place: int, here: list[str], saved: list[str]) -> None:
