@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class SlowHand:
         for number, unit in enumerate(order.units):
             self.bases.append({"unit": number})
             yield from unit.files
-        self.bases.append({"base": True})
+        self.bases.append({"base": time.monotonic()})
 
 
 def ahead_of(training: Training, wanted: tuple[str, ...] | None = None, sampled_rows: int | None = None) -> Ahead:

@@ -107,6 +107,21 @@ def test_what_is_no_table_is_copied_at_the_boundary_and_tables_are_not() -> None
     assert (patched.order.name, patched.order.token) == ("step-000000001", "token")
 
 
+def test_a_step_that_goes_on_long_after_the_base_was_complete_is_no_part_of_the_save() -> None:
+    """A notice reckons with how long saves take: with the step in it, it would leave although there is time."""
+    training, hand = Training(sparse_adam), SlowHand()
+    training.step()
+    ahead = ahead_of(training)
+    start(ahead, hand, training, Path())
+    making = ahead._making
+    assert making is not None
+    hand.bases.append({"base": making.began_s + 3.0})
+    assert ahead.ready(hand)
+    patched = ahead.take(training.tensors())
+    assert patched is not None
+    assert patched.ahead_s == pytest.approx(3.0)
+
+
 def test_a_base_that_is_not_complete_leaves_the_save_to_copy_everything() -> None:
     training, hand = Training(), SlowHand()
     training.step()

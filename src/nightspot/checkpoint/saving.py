@@ -113,7 +113,7 @@ class Saver:
         began_s, captured = time.monotonic(), self._captured()
         patched = None if self.ahead is None else self.ahead.take(captured.tensors)
         self.flight = Flight(units_done, began_s, self._order(units_done, patched))
-        self.flight.ahead_s = 0.0 if patched is None else began_s - patched.began_s
+        self.flight.ahead_s = 0.0 if patched is None else patched.ahead_s
         try:
             self._hand_over(captured, self.flight, patched)
         except OSError as error:

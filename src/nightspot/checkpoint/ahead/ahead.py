@@ -43,16 +43,17 @@ class _Making:
     began_s: float
     begun: int = 0  # units of which some may have been read
     complete: bool = False
+    took_s: float = 0.0  # once it is complete
 
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """A save over a base: what `start` was told of it, what it still has to copy, and when the base was begun."""
+    """A save over a base: what `start` was told of it, what it still has to copy, and how long the base took."""
 
     order: Order
     rest: Mapping[str, Any]  # tensors by key
     patches: Sequence[Piece]
-    began_s: float
+    ahead_s: float
 
 
 class Ahead:
@@ -138,7 +139,7 @@ class Ahead:
             return None
         columns = {column.key for table in making.columns for column in table}
         rest = {key: tensor for key, tensor in tensors.items() if key not in columns}
-        return Patched(making.order, rest, _patches(making, rows), making.began_s)
+        return Patched(making.order, rest, _patches(making, rows), making.took_s)
 
     def expected(self, tensors: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Piece]]:
         """What a save over a base will have to copy, about: tensors, and patches without any. To make memory ready."""
@@ -165,7 +166,8 @@ class Ahead:
         if "unit" in message:
             making.begun = message["unit"] + 1
         elif "base" in message:
-            making.complete = True
+            # And not when a long step let us hear of it: a notice reckons with how long saves take.
+            making.complete, making.took_s = True, message["base"] - making.began_s
         else:
             self._voice.warn(f"tables could not be copied ahead: {message['unbased']}")
             self.close()

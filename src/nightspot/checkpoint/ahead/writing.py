@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Bases:
     | to the writer | answer |
     |---|---|
     | `memory`: pid, with a descriptor of its /proc/self/mem | |
-    | `base`, with a descriptor of a file that holds the order | `unit`: number, before each unit; then `base`: true, or `unbased`: why |
+    | `base`, with a descriptor of a file that holds the order | `unit`: number, before each; then `base`: since when, or `unbased`: why |
     | `drop` | the base is gone |
 
     A base is given up for any other message: the trainer wants something else.
@@ -89,7 +90,7 @@ class Bases:
             shutil.rmtree(folder, ignore_errors=True)
             return
         self._base = Base(folder, files, order.entries())
-        self._tell(base=True)
+        self._tell(base=time.monotonic())
 
     def _write(self, order: BaseOrder, folder: Path) -> tuple[File, ...] | None:
         if self._memory is None:
