@@ -1,6 +1,8 @@
 """Training goes on from the newest checkpoint that is whole and its own; all else is told, not guessed."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,41 @@ def test_a_checkpoint_that_never_loads_is_stepped_over_after_three_tries(
     found, _ = open_again(tmp_path, states={"it": reluctant})
     assert found is not None
     assert found.name == "step-000000001"
+
+
+class TakenAway:
+    """Its machine is told to end, and goes, while it is loaded."""
+
+    taken = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, _: dict[str, Any]) -> None:
+        if self.taken:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("times", "counts"), [(11, False), (12, True)])
+def test_capacity_that_is_taken_away_hardly_speaks_against_the_checkpoint_that_was_being_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, counts: bool
+) -> None:
+    """But not for nothing: a watchdog sends SIGTERM, too, where a load hangs."""
+    with Session({"it": TakenAway()}, folder=tmp_path, interval_s=0) as session:
+        session.restore()
+        session.step(1)
+        session.step(2)
+    usual = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TakenAway, "taken", True)
+    for _ in range(times):
+        with pytest.raises(KeyboardInterrupt):
+            open_again(tmp_path, states={"it": TakenAway()})
+        signal.signal(signal.SIGTERM, usual)
+    monkeypatch.setattr(TakenAway, "taken", False)
+    found, _ = open_again(tmp_path, states={"it": TakenAway()})
+    assert found is not None
+    assert found.name == ("step-000000001" if counts else "step-000000002")
 
 
 def test_if_none_is_left_that_loads_training_stops_instead_of_starting_over(

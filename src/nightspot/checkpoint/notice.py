@@ -18,13 +18,14 @@ POLL_INTERVAL_S = 0.1  # at most ten looks a second: the path may lie on a slow 
 
 
 class Notice:
-    """Whether this process was told that it is about to end. The signal handler only sets a flag."""
+    """Whether this process was told that it is about to end. The signal handler only sets a flag, and lets `told` know."""
 
     def __init__(self, path: Path | None) -> None:
         self._path, self._watched = path, Watched(path)
         self._given = False
         self._previous: Any = None
         self._installed = False
+        self.told: Callable[[], object] = lambda: None  # called by the signal's handler, in the main thread
 
     def install(self) -> None:
         """Listen for SIGTERM; outside the main thread python cannot, and only the file counts."""
@@ -64,6 +65,7 @@ class Notice:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._given = True
+        self.told()
 
 
 class SaveRequest:

@@ -18,6 +18,8 @@ from nightspot.checkpoint.reading import Contents
 from nightspot.checkpoint.retention import LOADING
 
 MOST_TRIES = 3  # loads of one checkpoint that never came to an end
+NOTED, TOLD = b"x", b"t"  # a load that began; one during which this process was told to end
+TOLD_A_TRY = 4  # so many of the latter count as one: mostly capacity was taken away, but perhaps the load hung
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Search:
     read: Callable[[Path, Manifest], Contents] = reading.read
     ranks: Ranks = field(default_factory=Alone)
     resize: str = "refuse"
+    trying: Path | None = None
 
     def newest(self) -> Found | None:
         """None if there is no usable one and a start from the beginning makes sense.
@@ -104,10 +107,17 @@ class Search:
         head = manifest.read(self.folder / name)
         self.check(head)
         if self.ranks.rank == 0:
-            _note_try(_marker(self.staging or self.folder, name))
+            self.trying = _marker(self.staging or self.folder, name)
+            _note_try(self.trying)
         return Found(head, self.read(self.folder / name, head))
 
+    def excuse(self) -> None:
+        """This process was told to end: that a load does not end now hardly speaks against the checkpoint. Never raises."""
+        if self.trying is not None:
+            _mark_told(self.trying)
+
     def _unnote(self, name: str) -> None:
+        self.trying = None
         if self.ranks.rank == 0:
             _marker(self.staging or self.folder, name).unlink(missing_ok=True)
 
@@ -152,9 +162,11 @@ def set_random(random_states: Any, warn: Callable[[str], None]) -> None:
 def tries(folder: Path, name: str) -> int:
     """Loads of a checkpoint that began and did not end."""
     try:
-        return _marker(folder, name).stat().st_size
+        noted = _marker(folder, name).read_bytes()
     except FileNotFoundError:
         return 0
+    told = noted.count(TOLD)
+    return len(noted) - told + told // TOLD_A_TRY
 
 
 def _put_back(found: Found, states: Mapping[str, object]) -> Any:
@@ -190,6 +202,14 @@ def _marker(folder: Path, name: str) -> Path:
 def _note_try(marker: Path) -> None:
     """On a full disk without: it must not be what keeps a training from going on."""
     with suppress(OSError), marker.open("ab") as file:
-        file.write(b"x")
+        file.write(NOTED)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _mark_told(marker: Path) -> None:
+    with suppress(OSError), marker.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(TOLD)
         file.flush()
         os.fsync(file.fileno())

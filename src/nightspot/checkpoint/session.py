@@ -214,7 +214,7 @@ class Session:
         self._opened = opened = open_together(self._ranks, folder, self._settings.staging)
         search = restore.Search(opened.folder, self._head(0), self._voice.warn, staging=opened.markers)
         search.read = partial(reading.read, live=self._states, among=self._ranks)
-        search.ranks, search.resize = self._ranks, self._resize
+        search.ranks, search.resize, self._notice.told = self._ranks, self._resize, search.excuse
         kept = Retained(self._kept, self._keep_every)
         uploads = uploads_of(self._settings, opened.folder, kept, self._voice) if self._ranks.rank == 0 else None
         newest = search.newest() if self._settings.store is None else store_restore.newest(search, opened, uploads)
