@@ -35,6 +35,7 @@ p.add_argument("--on-notice", default="")
 p.add_argument("--orphan", default="")
 p.add_argument("--losses", default="")
 p.add_argument("--hang-on-resume", action="store_true")
+p.add_argument("--moved-in", action="store_true")
 a = p.parse_args()
 a.folder.mkdir(parents=True, exist_ok=True)
 told = []
@@ -67,12 +68,15 @@ if saved:
     step, state = load(saved[-1])
 def save():
     text = json.dumps([step, state], indent=0) + "\\n" + "x" * 0 + "end"
-    with open(a.folder / f"ckpt-{step:04d}.json", "w") as file:
+    name = a.folder / f"ckpt-{step:04d}.json"
+    with open(f"{name}.tmp" if a.moved_in else name, "w") as file:
         for line in text.splitlines(keepends=True):
             file.write(line)
             if a.pieces:
                 file.flush()
                 time.sleep(a.pieces)
+    if a.moved_in:
+        os.replace(f"{name}.tmp", name)
 log = open(a.losses, "a") if a.losses else None
 while step < a.steps:
     step += 1

@@ -10,7 +10,7 @@ import pytest
 from nightspot.drill.diagnose.words import MENDS
 from nightspot.drill.judge import judge
 from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Touch, Training, Verdict
-from tests.drill.paper import LOAD, LOADER, SCHEDULER, Paper
+from tests.drill.paper import LOAD, LOADER, SAVE, SCHEDULER, Paper
 
 
 def paper(**how: Any) -> Paper:
@@ -116,6 +116,37 @@ def test_a_start_that_dies_is_named_by_what_was_done_to_its_file(case: Case, cau
     assert (result.verdict, diagnosis(result).cause, diagnosis(result).where) == (Verdict.FAILED, cause, LOAD)
     assert diagnosis(result).evidence.endswith("RuntimeError: no archive")
     assert (result.killed_at_step, result.resumed_at_step, result.redone_steps) == (12, None, None)
+
+
+@pytest.mark.parametrize("case", [Case.TRUNCATED, Case.DURING_SAVE, Case.FLIPPED])
+def test_a_start_that_dies_of_what_no_file_can_hold_is_not_put_down_to_the_file(case: Case) -> None:
+    result = diagnosis(judged(struck(case, 1, "FileExistsError: [Errno 17] File exists: '/tmp/train.pid'")))
+    assert (result.cause, result.mend) == (Cause.CRASHED, MENDS[Cause.CRASHED])
+
+
+def overwritten(case: Case, *, saves: bool = True) -> Training:
+    """Killed at step 12, and begun anew, for nothing was left: checkpoints are written over each other, or never made."""
+    lost, name = paper().train(case, [12]), "last.pt"
+    anew = paper().train().lives[0]
+    lives = []
+    for life in (lost.lives[0], replace(anew, number=1)):
+        durables = tuple(replace(one, name=name, life=life.number) for one in life.durables) if saves else ()
+        blow = None if life.blow is None else replace(life.blow, left=(), torn=case is Case.DURING_SAVE)
+        lives.append(replace(life, durables=durables, blow=blow))
+    return replace(lost, lives=tuple(lives))
+
+
+def test_a_save_that_does_away_with_the_only_checkpoint_loses_all_work_and_is_not_exact() -> None:
+    result = judged(overwritten(Case.DURING_SAVE))
+    assert (result.verdict, diagnosis(result).mend) == (Verdict.RESTARTED, MENDS[Cause.TORN])
+    assert "last.pt had held 10 steps" in diagnosis(result).evidence and diagnosis(result).where == SAVE
+
+
+@pytest.mark.parametrize("case", [Case.KILL, Case.NOTICE, Case.TWICE, Case.CLEAN_MACHINE])
+def test_a_script_that_never_saves_does_not_resume_though_it_comes_out_the_same(case: Case) -> None:
+    result = judged(overwritten(case, saves=False))
+    assert (result.verdict, diagnosis(result).cause) == (Verdict.RESTARTED, Cause.RESTARTED)
+    assert "[drill] checkpoints" in diagnosis(result).evidence
 
 
 def test_a_crash_points_at_the_innermost_line_of_the_users_own() -> None:

@@ -162,11 +162,20 @@ def test_a_script_that_hangs_when_it_resumes_is_a_finding_and_no_hang_of_ours(
     assert training.cause is Cause.CRASHED and "it did not end" in training.lives[-1].tail
 
 
+def test_saves_of_a_script_without_torch_that_are_moved_in_count_by_its_lines(tmp_path: Path) -> None:
+    file = written(tmp_path / "job", "ckpt", "--moved-in")
+    drilled = play_all(settings_of(file, tmp_path / "root"), [Case.BEFORE_FIRST])
+    first, *_ = drilled.baselines[0].lives[0].durables
+    assert step_of(first) <= first.at_index <= step_of(first) + 3
+    assert the(drilled, Case.BEFORE_FIRST).fault is None and blow_of(the(drilled, Case.BEFORE_FIRST)).left == ()
+
+
 def test_a_script_that_fails_undisturbed_is_not_interrupted(tmp_path: Path) -> None:
     file = written(tmp_path / "job", "ckpt", "--no-such-option")
     drilled = play_all(settings_of(file, tmp_path / "root"), [Case.KILL])
     assert len(drilled.baselines) == 1 and len(drilled.baselines[0].lives) == 1
     assert "--no-such-option" in (by_case(drilled)[Case.KILL].fault or "")
+    assert by_case(drilled)[Case.KILL].cause is Cause.UNDISTURBED, "not: when it was started again"
 
 
 def test_baselines_that_differ_are_played_as_often_as_the_job_file_says(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ class _Drill:
         if facts is None:
             first = self._done.baselines[0]
             why = f"not even an undisturbed training comes to its end: {first.fault}"
-            self._done.trainings = [Training(case, (), None, why, first.cause) for case in cases]
+            cause = Cause.UNDISTURBED if first.cause is Cause.CRASHED else first.cause
+            self._done.trainings = [Training(case, (), None, why, cause) for case in cases]
             return self._done
         ordered = [case for case in BY_VALUE if case in cases]
         if self._at_a_time(facts) == 1:

@@ -48,6 +48,7 @@ class Cause(str, Enum):
     CORRUPT = "corrupt file loaded silently"
     NONDETERMINISTIC = "nondeterministic by itself"
     IGNORED_NOTICE = "notice ignored, and the work since the last checkpoint lost"
+    UNDISTURBED = "an undisturbed training does not come to its end"
     CRASHED = "the script failed when it was started again"
     ISOLATION = "cannot isolate"
     NOT_CAUGHT = "the moment could not be caught"

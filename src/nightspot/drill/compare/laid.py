@@ -61,6 +61,14 @@ class Compared:
         name = max(found, key=lambda one: found[one])
         return Kept(name, found[name])
 
+    def saved(self, number: int) -> Optional[Kept]:
+        """The furthest checkpoint that was ever whole before Life `number`, whatever became of it."""
+        found: dict[str, int] = {}
+        for before in self.placed[:number]:
+            found.update(_durables(before))
+        name = max(found, key=lambda one: found[one], default=None)
+        return None if name is None else Kept(name, found[name])
+
     def reference(self, number: int, step: int) -> Optional[Step]:
         """What step `step` was before Life `number`: as an earlier Life made it, else as all baselines did.
 

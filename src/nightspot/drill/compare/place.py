@@ -68,6 +68,8 @@ def place(life: Life, found: Trail, baseline: Trail, earlier: Sequence[Placed]) 
 
 def durable_at(life: Life, durable: Durable) -> int:
     """Steps that the Life had done when it saved it: by its own call of torch.save or rename, else as the drill noticed."""
+    if not life.probed:
+        return durable.at_index
     name = durable.name.split("/")[-1]
     saves = [t.at_index for t in life.touches if t.what in ("save", "rename") and (t.path or "").split("/")[-1] == name]
     return max((index for index in saves if index <= durable.at_index), default=durable.at_index)

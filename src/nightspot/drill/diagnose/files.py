@@ -13,6 +13,10 @@ from nightspot.drill.record import Blow, Case, Cause, Diagnosis, Life, Touch, Tr
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _FOREIGN = ("site-packages", "dist-packages", "/lib/python", "<frozen")
 NOBODYS = "weights that no step before had"
+# What no content of a file brings about: something that the start before left, most likely.
+_NO_CONTENT = re.compile(
+    r"FileExistsError|BlockingIOError|PermissionError|ModuleNotFoundError|[Aa]ddress already in use"
+)
 _TORN = (Case.TRUNCATED, Case.DURING_SAVE)
 
 
@@ -24,6 +28,8 @@ def crashed(training: Training, _compared: Compared, number: int) -> Optional[Di
     load = failed_load(life)
     said = _last_line(life.tail) or f"exit code {life.exit_code}"
     where = (load.where if load is not None else None) or _where(life.tail)
+    if _NO_CONTENT.search(said) is not None:
+        return Diagnosis(Cause.CRASHED, f"Started again, it failed: {said}", mend(Cause.CRASHED), where)
     if training.case in _TORN and not life.steps:
         evidence = f"{_what(training.case, blow, load)}; the script loaded it all the same and failed: {said}"
         return Diagnosis(Cause.TORN, evidence, mend(Cause.TORN), where)

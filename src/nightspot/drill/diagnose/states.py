@@ -10,20 +10,43 @@ from nightspot.drill.compare.laid import Compared
 from nightspot.drill.compare.noise import differing_states, differing_streams
 from nightspot.drill.compare.place import same_batch
 from nightspot.drill.diagnose.words import mend
-from nightspot.drill.record import Cause, Diagnosis, Life, Step, Touch, Training
+from nightspot.drill.record import Case, Cause, Diagnosis, Life, Step, Touch, Training
 
+_AFTER_SAVES = (Case.NOTICE, Case.KILL, Case.TWICE, Case.CLEAN_MACHINE)
+NEVER_SAVED = (
+    "It began anew, and in a whole training no checkpoint was seen. "
+    "If the script names its folder itself, name it here, too: [drill] checkpoints."
+)
 _Differs = Callable[[Step, Step], bool]
 
 
 def restarted(training: Training, compared: Compared, number: int) -> Optional[Diagnosis]:
     """It began with step 0 though there was something to go on from."""
     placed, kept = compared.placed[number], compared.kept(number)
+    if placed.start == 0 and kept is None:
+        return _nothing_left(training, compared, number)
     if placed.start != 0 or kept is None or kept.step == 0 or not placed.trail.steps:
         return None
     load = touched(training.lives[number], "load")
     how = f"It was loaded at {load.where}, but the model did not get it" if load else "Nothing was loaded"
     evidence = f"{kept.name} held {kept.step} steps, and the script began anew with step 0. {how}."
     return Diagnosis(Cause.RESTARTED, evidence, mend(Cause.RESTARTED), load.where if load else "torch.load")
+
+
+def _nothing_left(training: Training, compared: Compared, number: int) -> Optional[Diagnosis]:
+    """It began anew, and by its own fault: it never saves, or it had saved, and writes over the only checkpoint there is."""
+    life, saved = training.lives[number], compared.saved(number)
+    if training.case is Case.DURING_SAVE and saved is not None and saved.step > 0:
+        evidence = f"{saved.name} had held {saved.step} steps, and the save that was interrupted had done away with it: all was lost."
+        return Diagnosis(Cause.RESTARTED, evidence, mend(Cause.TORN), _last_write(training.lives[number - 1]))
+    if training.case in _AFTER_SAVES and saved is None and not life.durables and life.exit_code == 0:
+        return Diagnosis(Cause.RESTARTED, NEVER_SAVED, mend(Cause.RESTARTED))
+    return None
+
+
+def _last_write(life: Life) -> Optional[str]:
+    found = touched(life, "save") or touched(life, "rename") or touched(life, "write")
+    return found.where if found else "torch.save"
 
 
 def wrong_epoch(training: Training, compared: Compared, number: int) -> Optional[Diagnosis]:

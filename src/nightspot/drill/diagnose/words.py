@@ -30,9 +30,10 @@ MENDS: dict[Cause, str] = {
     "PYTHONHASHSEED=0 in the environment; torch.set_num_threads(n); random augmentation in loader workers seeded by sample.",
     Cause.IGNORED_NOTICE: "On SIGTERM, save at the end of the step and leave with exit code 75: "
     f"signal.signal(signal.SIGTERM, ...) that sets a flag, looked at after each step; {OURS}.",
+    Cause.UNDISTURBED: "Run the command by hand, with the arguments that [drill] adds, until it ends with 0 and its artefact is there.",
     Cause.CRASHED: "Start the command twice in one folder by hand, the second time after killing it, and mend what it says.",
-    Cause.ISOLATION: "Install bubblewrap (apt-get install bubblewrap), and allow user namespaces.",
-    Cause.NOT_CAUGHT: "Make the drill longer, or checkpoints more frequent, in [drill].",
+    Cause.ISOLATION: "As said; bubblewrap comes with apt-get install bubblewrap, and needs user namespaces to be allowed.",
+    Cause.NOT_CAUGHT: "As said; else make the drill longer, or checkpoints more frequent, in [drill].",
     Cause.UNKNOWN: "Something that the next step depends on is in no checkpoint: a counter, a moving average, a generator of its own, "
     f"random augmentation in workers; {OURS}.",
 }

@@ -14,7 +14,8 @@ from nightspot.drill.around import OUTPUT, PROBE
 from nightspot.drill.life import Played
 from nightspot.drill.record import Blow, Durable, Life, Logged, Touch
 from nightspot.drill.seen import saves
-from nightspot.drill.seen.said import content, losses_in
+from nightspot.drill.seen.said import Ears, content, losses_in
+from nightspot.drill.settings import Place
 
 TAIL_LINES, TAIL_CHARACTERS = 30, 4000
 
@@ -38,7 +39,8 @@ def record(played: Played, number: int, losses_before: bytes, pace: Pace, found_
     scene = played.scene
     text = content(scene.own / PROBE).decode("utf-8", "replace")
     probed = record_probe.parse(text)
-    durables = _durables(played, number, probed.touches, pace, found_before, len(probed.steps))
+    counted = probed.touches if probed.steps else ()  # else the probe counts no steps: the watcher does, by lines
+    durables = _durables(played, number, counted, pace, found_before, len(probed.steps))
     return Life(
         number=number,
         steps=probed.steps,
@@ -66,25 +68,27 @@ def _durables(
     played: Played, number: int, touches: Sequence[Touch], pace: Pace, before: Sequence[str], steps: int
 ) -> Iterator[Durable]:
     """By the protocol where the program speaks it; else the files that were closed or moved in. And what nobody told of yet."""
-    told = list(_told(played, number, pace, steps))
+    ears = played.scene.ears
+    told = list(told_by(ears, number, pace, steps))
     yield from told or _written(played, number, touches)
     known = {*before, *[one.name for one in told]}
-    if told or played.scene.ears.began_units is not None:
-        yield from _untold(played, number, pace, known, steps)
+    if told or ears.began_units is not None:
+        yield from untold(played.scene.watcher.place, ears, number, pace, known, steps)
 
 
-def _told(played: Played, number: int, pace: Pace, steps: int) -> Iterator[Durable]:
-    began, done = played.scene.ears.began_units or 0.0, played.scene.ears.done_units
+def told_by(ears: Ears, number: int, pace: Pace, steps: int) -> Iterator[Durable]:
+    """What Life `number` said that it saved, by the protocol. steps: that it did."""
+    began, done = ears.began_units or 0.0, ears.done_units
     if pace.units is None and done:
         pace = Pace(steps, done - began)
-    for told in played.scene.ears.told:
+    for told in ears.told:
         at = None if told.units_done is None else pace.steps_of(told.units_done - began)
         yield Durable(told.name, told.digest, number, told.index if at is None else at, told.units_done)
 
 
-def _untold(played: Played, number: int, pace: Pace, known: set[str], steps: int) -> Iterator[Durable]:
-    """Committed, and the program was killed before it could say so."""
-    place, began = played.scene.watcher.place, played.scene.ears.began_units or 0.0
+def untold(place: Place, ears: Ears, number: int, pace: Pace, known: set[str], steps: int) -> Iterator[Durable]:
+    """Committed, and the program was killed before it could say so. known: names that are somebody else's, or told."""
+    began = ears.began_units or 0.0
     for path in reversed(saves.newest_first(place)):
         if path.name not in known and (path / MANIFEST).is_file():
             try:
@@ -101,7 +105,7 @@ def _written(played: Played, number: int, touches: Sequence[Touch]) -> Iterator[
     nth: Counter[str] = Counter()
     for position, one in enumerate(watcher.saved):
         path = watcher.place.folder / one.name
-        at = _at(touches, one.name, nth[one.name])
+        at = saved_at(touches, one.name, nth[one.name])
         nth[one.name] += 1
         if position != last[one.name] or not path.exists():
             yield Durable(one.name, "", number, one.index if at is None else at)
@@ -109,7 +113,7 @@ def _written(played: Played, number: int, touches: Sequence[Touch]) -> Iterator[
             yield Durable(one.name, saves.digest(path), number, one.index if at is None else at)
 
 
-def _at(touches: Sequence[Touch], name: str, nth: int) -> Optional[int]:
+def saved_at(touches: Sequence[Touch], name: str, nth: int) -> Optional[int]:
     """When the script itself began to write it, or put it in its place: the probe counts exactly, and the watcher a moment later."""
     for what in ("rename", "save"):
         mine = [t for t in touches if t.what == what and t.path is not None and name in Path(t.path).parts[-2:]]
