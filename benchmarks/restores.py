@@ -47,7 +47,7 @@ class Way:
 
 
 def save_ours(training: Training, folder: Path) -> None:
-    """One checkpoint, by a notice: it is durable when the process would end."""
+    """One checkpoint: an interval of 0 waits until it is durable."""
     session = Session(training.states, folder=folder, interval_s=0.0)
     with session:
         session.restore()
