@@ -77,6 +77,18 @@ def test_one_without_a_manifest_does_not_exist_but_its_number_is_taken(server: S
     assert store.highest == 4
 
 
+def test_a_number_that_another_machine_may_still_be_sending_is_taken(server: Server, tmp_path: Path) -> None:
+    """An earlier attempt's uploader goes on for a while: its parts must not end up in our checkpoint, or ours in its."""
+    uri, folder = server.fresh(), tmp_path / "here"
+    whole = put(uri, tmp_path, 3)
+    Bucket(uri).begin("step-000000005/data-0-000.bin", "crc32", {})
+    Bucket(uri).begin("notes/step-000000009", "crc32", {})
+    folder.mkdir()
+    store = Store(uri, folder)
+    assert store.fetch(0, pytest.fail) == whole
+    assert store.highest == 5
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "longer", "missing", "manifest", "not empty"])
 def test_a_damaged_one_is_passed_over_with_a_warning(server: Server, tmp_path: Path, damage: str) -> None:
     uri, folder = server.fresh(), tmp_path / "here"

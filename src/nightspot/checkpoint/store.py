@@ -126,7 +126,7 @@ class Store:
         try:
             bucket = ask(lambda: Bucket(self.uri))
             numbers = [manifest.number(name) for name in bucket_look.names(bucket, ask)]
-            self.highest = max(numbers, default=0)
+            self.highest = max(numbers + _begun(bucket, ask), default=0)
             return Fetcher(bucket, self.folder, ask, warn, check, staging).newest(above)
         except DeniedError as error:
             raise ConfigError(f"the store cannot be used: {error}") from error
@@ -218,6 +218,19 @@ class Store:
         if kind == "superseded":
             return Superseded(name)
         return Failed(name, told["why"], bool(told.get("final", True)))
+
+
+def _begun(bucket: Bucket, ask: Patience) -> list[int]:
+    """Numbers of which no object is there yet, but parts of some: an earlier attempt's uploader may still be at work on them,
+    elsewhere, and must not meet ours under one name. Where that may not be asked for, none.
+    """
+    try:
+        steps = {key.partition("/")[0] for key, _ in ask(bucket.uploads)}
+    except BusyError:
+        raise
+    except StoreError:
+        return []
+    return [manifest.number(step) for step in steps if bucket_look.NAME.fullmatch(step)]
 
 
 def bandwidth(environment: Mapping[str, str]) -> float | None:
