@@ -52,10 +52,22 @@ def test_a_silent_writer_is_given_up_by_steps_alone(training: Training, monkeypa
 def test_a_writer_at_work_is_not_silent_however_long_a_step_takes(training: Training) -> None:
     training.step(asked=True)
     wait_until(lambda: training.durable() == 1)  # what it said meanwhile lies there, unheard
-    hand_of(training)._heard_s -= 1e6
+    hand_of(training)._silence_s = 1e6
     training.step()
     assert training.warnings() == []
     assert training.saver.wait()
+
+
+def test_a_training_that_was_suspended_with_its_writer_does_not_kill_it(training: Training) -> None:
+    """By Slurm, or a laptop's lid: then the trainer may be the first to wake up."""
+    training.stop_writer()
+    training.step(asked=True)
+    hand_of(training)._seen_s -= 3600.0
+    training.step()
+    assert training.saver.busy
+    os.kill(training.pid, signal.SIGCONT)
+    assert training.saver.wait()
+    assert training.warnings() == []
 
 
 def test_a_writer_that_cannot_even_be_killed_does_not_hold_training_up(

@@ -30,6 +30,7 @@ MESSAGE_BYTES = 1 << 16
 START_PATIENCE_S = 60.0
 END_PATIENCE_S = 30.0
 KILL_PATIENCE_S = 5.0  # who waits for a disk that hangs dies only when it answers
+MOST_LOOK_S = 30.0  # of silence that one look can show: after a longer one all of us may have been suspended
 SMALL_BYTES = 8 << 20  # mapping so little takes no time worth a thread
 ROOT = Path(__file__).parents[2]
 # Isolated: no file of the working folder, no PYTHON* variable and no .pth file changes what the writer is.
@@ -49,7 +50,8 @@ class Background:
         self._arena: Arena | None = None
         self._writer: _Process | None = None
         self._in_flight = self._basing = False
-        self._heard_s = 0.0  # when the writer last gave a sign of life, or was given something to do
+        self._seen_s = 0.0  # when we last looked for a sign of life of the writer, or gave it something to do
+        self._silence_s = 0.0  # without any, until then
         self._refused: str | None = None  # why the writer has no memory
         self._heard: deque[Answer] = deque()
         self._thread: threading.Thread | None = None
@@ -58,7 +60,7 @@ class Background:
     def base(self, order: BaseOrder) -> None:
         """Have the writer copy tables ahead, out of live memory. Raises OSError."""
         self._be_ready()
-        self._heard_s, self._basing = time.monotonic(), True
+        self._seen_s, self._silence_s, self._basing = time.monotonic(), 0.0, True
         self._running().base(order)
 
     def prepare(self, pieces: Sequence[Piece], texts: Mapping[str, bytes]) -> None:
@@ -73,7 +75,8 @@ class Background:
             self._heard.clear()
         self._be_ready()
         parts, entries, _ = self._snapshot.take(pieces, texts, order.rank)
-        self._heard_s, self._in_flight, self._basing = time.monotonic(), True, False
+        self._seen_s, self._silence_s = time.monotonic(), 0.0
+        self._in_flight, self._basing = True, False
         try:
             self._running().save(replace(order, parts=tuple(parts), entries=entries))
         except OSError as error:
@@ -88,14 +91,17 @@ class Background:
             message = self._writer.hear(until_s - time.monotonic())
             if message is None:
                 break
-            self._heard_s = time.monotonic()
-            until_s = self._heard_s + patience_s
+            self._seen_s, self._silence_s = time.monotonic(), 0.0
+            until_s = self._seen_s + patience_s
             self._understand(message)
         return self._heard.popleft() if self._heard else None
 
     def silent_s(self) -> float:
-        """Since the writer's last sign of life that was heard, while something is awaited of it."""
-        return time.monotonic() - self._heard_s if self._in_flight or self._basing else 0.0
+        """Without a sign of life of the writer, while something is awaited of it; to be asked after each look."""
+        now_s = time.monotonic()
+        self._silence_s += min(now_s - self._seen_s, MOST_LOOK_S)
+        self._seen_s = now_s
+        return self._silence_s if self._in_flight or self._basing else 0.0
 
     def give_up(self) -> None:
         """Kill the writer."""
