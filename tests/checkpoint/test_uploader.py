@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -83,6 +84,21 @@ def test_it_uploads_while_the_training_goes_on_and_says_when_it_is_there(
     assert os.getpgid(process.pid) == os.getpgrp()
     loaded = (Path("/proc") / str(process.pid) / "maps").read_text()
     assert "libtorch" not in loaded
+
+
+def test_a_checkpoint_of_more_files_than_a_process_usually_may_open_is_uploaded(
+    server: Server, tmp_path: Path, opened: Opened
+) -> None:
+    one, before = made(tmp_path, 1, SMALL), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))  # for the uploader inherits it
+    try:
+        ours = opened(server.fresh())
+        ours.submit(one.name)
+        assert stored(ours.finish(LONG_S)) == [one.name]
+        assert ours._process is not None
+        assert resource.prlimit(ours._process.pid, resource.RLIMIT_NOFILE)[0] == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_what_is_not_there_in_time_is_not_said_to_be(server: Server, tmp_path: Path, opened: Opened) -> None:

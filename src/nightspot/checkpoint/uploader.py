@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -256,12 +257,20 @@ def _telling(channel: socket.socket) -> Callable[..., None]:
     return tell
 
 
+def _open_many_files() -> None:
+    """As many as we may: all files of a checkpoint are held open, and of a thousand ranks each has some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(descriptor: int, task: Task) -> None:
     """descriptor: our end of the socket."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they are the trainer's; our end is its end
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+    _open_many_files()
     hearing = socket.socket(fileno=descriptor)
     uploader = Uploader(task, _telling(hearing.dup()))
     inbox = Inbox(hearing, task.parent, uploader.superseded)
