@@ -163,11 +163,19 @@ def test_a_script_that_hangs_when_it_resumes_is_a_finding_and_no_hang_of_ours(
 
 
 def test_saves_of_a_script_without_torch_that_are_moved_in_count_by_its_lines(tmp_path: Path) -> None:
-    file = written(tmp_path / "job", "ckpt", "--moved-in")
+    file = written(tmp_path / "job", "ckpt", "--moved-in", "--every", "8", "--pause", "0.03")
     drilled = play_all(settings_of(file, tmp_path / "root"), [Case.BEFORE_FIRST])
     first, *_ = drilled.baselines[0].lives[0].durables
     assert step_of(first) <= first.at_index <= step_of(first) + 3
     assert the(drilled, Case.BEFORE_FIRST).fault is None and blow_of(the(drilled, Case.BEFORE_FIRST)).left == ()
+
+
+def test_what_was_too_quick_to_be_killed_before_its_first_checkpoint_is_not_said_to_have_been(tmp_path: Path) -> None:
+    """A save is begun at once, and a kill by lines waits for it."""
+    file = written(tmp_path / "job", "ckpt", "--every", "2", "--pause", "0", "--pieces", "0.03", "--moved-in")
+    training = by_case(play_all(settings_of(file, tmp_path / "root"), [Case.BEFORE_FIRST]))[Case.BEFORE_FIRST]
+    kept = blow_of(training).left
+    assert (training.cause is Cause.NOT_CAUGHT) == bool(kept) and (not kept or "too quick" in (training.fault or ""))
 
 
 def test_a_script_that_fails_undisturbed_is_not_interrupted(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ NEVER_SAVED = (
 TOO_SHORT = "the training has too few steps for that: give it more of them"
 NO_STEPS = "neither optimizer steps nor losses were seen: name them with `losses` or `loss_pattern` in [drill]"
 READ_ONLY = re.compile(r"Read-only file system(?:: '([^']+)')?")
+TOO_QUICK = "it had a checkpoint before the kill came: its steps are too quick for one that falls on what they print"
 FIRST_STEP = "it has a checkpoint before its first step is done"
 
 
@@ -231,6 +232,8 @@ class _Player:
         if self.facts.first_save is not None and self.facts.first_save < 1:
             raise NotPlayedError(FIRST_STEP)
         self._strike([AtStep(_there(self.choose.before_first()), self._usual)])
+        if saves.newest_first(self.training.place):  # what cannot be held may have gone on
+            raise NotPlayedError(TOO_QUICK)
 
     def _twice(self) -> None:
         """The second one soon after the first, before another checkpoint: what was gained may not be lost again."""
