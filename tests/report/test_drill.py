@@ -13,7 +13,7 @@ from rich.console import Console
 from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Report, Verdict
 from nightspot.report.drill import diagnoses, drill
 from nightspot.report.drillhtml import page
-from nightspot.report.drillpicture import INSTALL, picture
+from nightspot.report.drillpicture import INSTALL, RED, picture
 
 TORN = Diagnosis(
     Cause.TORN, "ckpt-3.pt had 10 of 400 bytes, and <torch.load> failed", "write beside, rename in", "a.py:12"
@@ -131,6 +131,18 @@ def test_the_picture_has_a_panel_for_each_case_and_is_the_same_each_time() -> No
     png = picture(report(*cases), "png")
     assert png is not None
     assert png.startswith(b"\x89PNG")
+
+
+def test_the_interruption_is_marked_where_the_script_never_came_back_too() -> None:
+    died = case(Case.TRUNCATED, Verdict.FAILED, TORN)
+
+    def marks(one: CaseResult) -> int:
+        alone = {"baseline": (LOSSES,), "truncated": (LOSSES[:18],)}
+        drawn = picture(dataclasses.replace(report(one), trajectories=alone))
+        assert drawn is not None
+        return drawn.decode().count(RED)
+
+    assert marks(died) > 0 == marks(dataclasses.replace(died, killed_at_step=None))
 
 
 def test_without_losses_there_is_no_picture_and_the_page_says_so() -> None:

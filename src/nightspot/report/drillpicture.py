@@ -33,8 +33,10 @@ def picture(report: Report, form: str = "svg") -> bytes | None:
     FigureCanvasAgg(figure)  # no display is asked for
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat
     verdicts = {case.case.value: case.verdict.value for case in report.cases}
+    killed = {case.case.value for case in report.cases if case.killed_at_step is not None}
     for axis, (name, lives) in zip(axes, cases.items(), strict=False):
-        _panel(axis, f"{name}: {verdicts.get(name, '')}", report.trajectories.get(BASELINE, ()), lives)
+        ended = lives[:-1] or (lives if name in killed else ())  # one alone never came back
+        _panel(axis, f"{name}: {verdicts.get(name, '')}", report.trajectories.get(BASELINE, ()), lives, ended)
     for axis in list(axes)[len(cases) :]:
         axis.set_visible(False)
     figure.supxlabel("step of the whole training", fontsize=8)
@@ -42,12 +44,13 @@ def picture(report: Report, form: str = "svg") -> bytes | None:
     return _bytes(figure, form)
 
 
-def _panel(axis: Any, title: str, baseline: Lives, lives: Lives) -> None:
+def _panel(axis: Any, title: str, baseline: Lives, lives: Lives, ended: Lives) -> None:
+    """ended: those lives that were ended from outside."""
     for life in baseline:
         axis.plot(*_xy(life), color=GREY, linewidth=3, solid_capstyle="round")
     for life in lives:
         axis.plot(*_xy(life), color=BLUE, linewidth=1)
-    for life in lives[:-1]:  # all but the last were ended from outside
+    for life in ended:
         if life:
             axis.axvline(life[-1][0], color=RED, linewidth=0.8, linestyle="--")
             axis.plot(*life[-1], marker="x", color=RED, markersize=6)
