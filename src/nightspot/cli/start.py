@@ -18,9 +18,11 @@ from nightspot.sagemaker.jobtext import REQUEST_FILE
 NEXT = """\
 {path} is written. Next:
   1. Put your own command, work, deadline and prices into it; every key is explained in docs/job-file.md.
-  2. nightspot run {path}
+  2. nightspot drill {path}
+     interrupts the training on purpose: does it resume? Shorten it for that in [drill].
+  3. nightspot run {path}
      trains tonight; `--set time_scale=600` first plays it on this machine, 600 times as fast.
-  3. nightspot report last
+  4. nightspot report last
      shows what happened, and what it saved."""
 
 

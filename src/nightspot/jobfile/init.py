@@ -60,6 +60,12 @@ interval = "auto"                     # or "15min", "500 steps", "1 epoch": how 
 # directory = "checkpoints/{{run_id}}"
 # pattern = "ckpt-*.pt"               # for a script that saves and resumes by itself
 
+[drill]                               # `nightspot drill` interrupts the job, shortened, on purpose: does it resume?
+# args = "--epochs 4 --sample 0.01"   # after the job's own arguments: several checkpoints should fall into it
+# checkpoints = "checkpoints"         # where the script saves, if it does not ask nightspot
+# losses = "loss.jsonl"               # or loss_pattern = 'loss (?P<loss>\\S+)', for its output
+# unproven = "warn"                   # or "refuse", "on-demand": what `run` does with Spot until that has passed
+
 [limits]
 attempts = 50                         # launches in all; the last is kept for on-demand
 failures = 3                          # failed attempts in a row without a new checkpoint
