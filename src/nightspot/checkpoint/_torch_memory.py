@@ -43,7 +43,7 @@ class Copying:
     """Copies the pieces of one plan into an arena, again and again.
 
     Copies between CPU memories run in torch's threads. From CUDA the memory is pinned, the copies run on a stream of
-    their own behind what the training has queued, and `copy` waits for them.
+    their own once all that was queued on the device is done, and `copy` waits for them.
     """
 
     def __init__(self, memory: mmap.mmap, files: Sequence[Filled]) -> None:
@@ -70,8 +70,8 @@ class Copying:
 
         make: Any = torch.cuda.Stream
         streams = {source.device: make(source.device) for source in sources if source.is_cuda}
-        for device, stream in streams.items():
-            stream.wait_stream(torch.cuda.current_stream(device))
+        for device in streams:  # not its current stream alone: an optimizer may work on one of its own
+            torch.cuda.synchronize(device)
         for target, source in zip(self._targets, sources, strict=True):
             with torch.cuda.stream(streams.get(source.device)):
                 _fill(target, source)

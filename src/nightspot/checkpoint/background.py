@@ -303,7 +303,8 @@ def _make_ready(arena: Arena) -> None:
     if _torch.in_use():
         from nightspot.checkpoint import _torch_memory
 
-        arena.unpin = _torch_memory.pin(arena.memory)
+        # A new writer gets the same arena once more: what is locked cannot be locked again.
+        arena.unpin = arena.unpin or _torch_memory.pin(arena.memory)
 
 
 def _shared(size_bytes: int) -> Arena:

@@ -58,7 +58,7 @@ def targets(
         starts, end = [], 0
         for key in keys:
             starts.append(end)
-            end = aligned(end + _size_bytes(index[key]["dtype"], wanted[key][1]), PIECE_ALIGNMENT_BYTES)
+            end = aligned(end + box_bytes(index[key]["dtype"], wanted[key][1]), PIECE_ALIGNMENT_BYTES)
         memory = make(end)
         found += [_target(key, index[key], wanted[key], memory, start) for key, start in zip(keys, starts, strict=True)]
     return found
@@ -106,19 +106,20 @@ def _add(
     target = [low - at for (low, _), at in zip(common, offsets, strict=True)]
     whole_rows = sizes[1:] == list(piece["sizes"][1:]) == list(made.sizes[1:])
     if whole_rows:
-        row_bytes = _size_bytes(dtype, sizes[1:])
+        row_bytes = box_bytes(dtype, sizes[1:])
         first, start = (source[0], target[0]) if sizes else (0, 0)
         at = made.offset_bytes + start * row_bytes
-        memory = memoryview(made.memory)[at : at + _size_bytes(dtype, sizes)]
+        memory = memoryview(made.memory)[at : at + box_bytes(dtype, sizes)]
         made.spans.append(Span(piece["file"], piece["offset_bytes"] + first * row_bytes, memory))
         return
-    memory = memoryview(bytearray(_size_bytes(dtype, piece["sizes"])))
+    memory = memoryview(bytearray(box_bytes(dtype, piece["sizes"])))
     made.spans.append(Span(piece["file"], piece["offset_bytes"], memory))
     boxes = [tuple(slice(at, at + n) for at, n in zip(where, sizes, strict=True)) for where in (source, target)]
     made.scattered.append(Scattered(memory, tuple(piece["sizes"]), boxes[0], boxes[1]))
 
 
-def _size_bytes(dtype: str, sizes: Sequence[int]) -> int:
+def box_bytes(dtype: str, sizes: Sequence[int]) -> int:
+    """Of a dense box. Raises DamagedError for a dtype that is not known."""
     if dtype not in ITEM_BYTES:
         raise DamagedError(f"the index names a dtype {dtype!r}, which this version does not know")
     return math.prod(sizes) * ITEM_BYTES[dtype]

@@ -196,6 +196,8 @@ def _parse(body: Mapping[str, Any]) -> Manifest:
         # It becomes part of a path: a name from a tampered bucket must not leave the folder.
         if not _FILE_NAME.fullmatch(file.name) or file.name == MANIFEST:
             raise ValueError(f"file name {file.name!r} is not allowed")
+        if type(file.size_bytes) is not int or file.size_bytes < 0:
+            raise ValueError(f"{file.name} cannot have {file.size_bytes!r} bytes")
     manifest = Manifest(body["name"], head, body["algorithm"], files)
     if manifest.digest != body["digest"]:
         raise ValueError("its digest is not that of its files")

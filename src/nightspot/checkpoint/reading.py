@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 from nightspot.checkpoint import _hashing
 from nightspot.checkpoint.ahead import patches
 from nightspot.checkpoint.errors import DamagedError
-from nightspot.checkpoint.layout import Span, Target, targets
+from nightspot.checkpoint.layout import Span, Target, box_bytes, targets
 from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, open_plain, rank_file
+from nightspot.checkpoint.pieces import ITEM_BYTES
 
 BLOCK_BYTES = 8 << 20
 MOST_BUFFERS = 512  # in one call; the system's own limit is 1024
@@ -65,6 +67,7 @@ def read_tensors(
     """
     every = {key: _whole(entry) for key, entry in index.items()}
     wanted = every if boxes is None else patches.with_patches(index, boxes)
+    _refuse_too_much(checkpoint, index, wanted, manifest)
     planned = targets(index, wanted)
     spans: dict[str, list[Span]] = {}
     for target in planned:
@@ -73,6 +76,7 @@ def read_tensors(
     texts = {STATE, INDEX, *(file.name for file in manifest.files if file.name.endswith(".json"))}
     files = [file for file in manifest.files if file.name in spans or (boxes is None and file.name not in texts)]
     _refuse_unknown(checkpoint, spans, manifest)
+    _refuse_outside(checkpoint, spans, manifest)
     _in_threads(checkpoint, files, manifest.algorithm, spans)
     found = {target.key: _tensor(target, index[target.key]["dtype"]) for target in planned}
     patches.lay_over(index, found, wanted)
@@ -124,6 +128,8 @@ def _in_threads(checkpoint: Path, files: Sequence[File], algorithm: str, spans: 
 def _json(checkpoint: Path, file: File | None, algorithm: str) -> dict[str, Any]:
     if file is None:
         return {}
+    with suppress(FileNotFoundError):  # before memory of that size is asked for; a missing file is said below
+        _check_size(checkpoint, file, (checkpoint / file.name).lstat().st_size)
     content = bytearray(file.size_bytes)
     read_file(checkpoint, file, algorithm, [Span(file.name, 0, memoryview(content))])
     found: dict[str, Any] = json.loads(content)
@@ -176,6 +182,26 @@ def _check_size(checkpoint: Path, file: File, size_bytes: int) -> None:
 def _refuse_unknown(checkpoint: Path, spans: Mapping[str, object], manifest: Manifest) -> None:
     if unknown := sorted(spans.keys() - {file.name for file in manifest.files}):
         raise DamagedError(f"{checkpoint.name}: its index names files that its manifest does not: {', '.join(unknown)}")
+
+
+def _refuse_outside(checkpoint: Path, spans: Mapping[str, list[Span]], manifest: Manifest) -> None:
+    sizes = {file.name: file.size_bytes for file in manifest.files}
+    for name, those in spans.items():
+        if any(span.offset_bytes < 0 or span.offset_bytes + len(span.memory) > sizes[name] for span in those):
+            raise DamagedError(f"{checkpoint.name}: its index names bytes that {name} does not have")
+
+
+def _refuse_too_much(checkpoint: Path, index: Mapping[str, Any], wanted: Boxes, manifest: Manifest) -> None:
+    """Before memory is asked for: an index with a shape that no file can fill must not end the process."""
+    if any(number < 0 for box in wanted.values() for numbers in box for number in numbers):
+        raise DamagedError(f"{checkpoint.name}: its index has a negative size or offset")
+    if unknown := sorted({str(index[key]["dtype"]) for key in wanted} - ITEM_BYTES.keys()):
+        raise DamagedError(f"{checkpoint.name}: its index names dtypes that are not known here: {', '.join(unknown)}")
+    asked = sum(box_bytes(index[key]["dtype"], sizes) for key, (_, sizes) in wanted.items())
+    if asked > manifest.size_bytes:
+        raise DamagedError(
+            f"{checkpoint.name}: its index names {asked} bytes of tensors, its files have {manifest.size_bytes}"
+        )
 
 
 def _whole(entry: Mapping[str, Any]) -> tuple[list[int], list[int]]:
