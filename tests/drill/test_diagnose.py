@@ -9,7 +9,7 @@ import pytest
 
 from nightspot.drill.diagnose.words import MENDS
 from nightspot.drill.judge import judge
-from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Touch, Training, Verdict
+from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Durable, Touch, Training, Verdict
 from tests.drill.paper import LOAD, LOADER, SAVE, SCHEDULER, Paper
 
 
@@ -184,6 +184,20 @@ def test_a_notice_that_was_let_pass_costs_no_exactness_but_is_said(
 ) -> None:
     result = judged(told(paper().train(Case.NOTICE, [stop]), code))
     assert result.verdict is Verdict.EXACT
+    assert (result.diagnosis and result.diagnosis.cause) == cause
+
+
+@pytest.mark.parametrize(("code", "cause"), [(75, None), (143, Cause.IGNORED_NOTICE)])
+def test_a_script_that_saved_on_notice_is_not_to_blame_for_a_sync_that_came_too_late(
+    code: int, cause: Optional[Cause]
+) -> None:
+    first, *rest = told(paper().train(Case.NOTICE, [12]), code).lives
+    assert first.blow is not None
+    left = tuple(one.name for one in first.durables)
+    saved = (*first.durables, Durable("saved-on-notice", "digest", 1, 12))
+    first = replace(first, durables=saved, blow=replace(first.blow, left=left))
+    result = judged(replace(paper().train(Case.NOTICE, [12]), lives=(first, *rest)))
+    assert (result.verdict, result.redone_steps) == (Verdict.EXACT, 2)
     assert (result.diagnosis and result.diagnosis.cause) == cause
 
 

@@ -118,6 +118,13 @@ def test_the_users_own_sitecustomize_runs_as_ever(tmp_path: Path) -> None:
     assert alone.startswith("here")
 
 
+def test_a_launcher_that_hands_on_its_path_hands_on_the_probe_where_it_is_to_stay(tmp_path: Path) -> None:
+    probe = record_probe.environment(tmp_path / "lines")
+    words = ["-c", "import sys; print(sys.path)"]
+    assert str(record_probe.FOLDER) not in start(words, tmp_path, **probe).stdout
+    assert str(record_probe.FOLDER) in start(words, tmp_path, **probe, NIGHTSPOT_PROBE_STAYS="1").stdout
+
+
 def test_a_script_without_torch_says_nothing_but_of_files_in_watched_folders(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -86,6 +87,17 @@ def test_it_holds_after_the_step_and_goes_on_when_released(bench: Bench) -> None
     bench.release.touch()
     assert bench.end() == 0 and bench.output == "end\n"
     assert bench.seen().held is None and len(bench.seen().steps) == 3
+
+
+def test_it_holds_several_times_and_each_is_released_by_its_own_file(bench: Bench) -> None:
+    pid = bench.begin(BY_HAND + "print('end')", NIGHTSPOT_PROBE_HOLD="3,1")
+    for held in (1, 3):
+        wait_until_held(pid, bench.lines)
+        while bench.seen().held != held:
+            time.sleep(0.01)
+        assert len(bench.seen().steps) == held
+        bench.release.with_name(f"{bench.release.name}.{held}").touch()
+    assert bench.end() == 0 and bench.output == "end\n"
 
 
 def test_the_scripts_own_handler_runs_at_the_very_step(bench: Bench) -> None:

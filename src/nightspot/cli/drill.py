@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Iterator, Optional
+from typing import Annotated, Iterator, NoReturn, Optional
 
 import typer
 
@@ -20,6 +20,7 @@ from nightspot.cli.shell import Shell, shell_of
 from nightspot.drill import proof
 from nightspot.drill.record import Case, Report
 from nightspot.drill.settings import Settings, read_settings
+from nightspot.emulator import motoside
 from nightspot.errors import ExitCode
 from nightspot.jobfile import JobFile, load_job, parse_duration
 from nightspot.report.drill import drill as drill_text
@@ -56,6 +57,9 @@ def drill(
             "--set", metavar="KEY=VALUE", help="Change one key of the job file, for this command. May be repeated."
         ),
     ] = None,
+    emulate: Annotated[
+        bool, typer.Option("--emulate", help="Play it as training jobs of a SageMaker on this machine, on an emulator.")
+    ] = False,
     html: HtmlOption = None,
     picture: PictureOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -72,13 +76,32 @@ def drill(
     wanted = _cases(cases, job_file)
     budget_s = _duration(time_)
     pages = checked(html, picture)  # now, and not after minutes of playing
+    if emulate:
+        with _folder(shell.home, keep) as root, _interruptible():
+            report = _emulated(job_file, root, wanted, seed, budget_s, shell)
+        _end(shell, report, pages, allow_noise=job_file.document.drill.allow_noise, as_json=json)
     with _folder(shell.home, keep) as root, _interruptible():
         settings = read_settings(job_file, root, time.time())
         settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
         settings = settings if budget_s is None else replace(settings, time_s=budget_s)
         report = _remembered(shell, job_file, settings, wanted)
-    passed = proof.passes(report, allow_noise=settings.allow_noise)
-    _show(shell, report, pages, as_json=json)
+    _end(shell, report, pages, allow_noise=settings.allow_noise, as_json=json)
+
+
+def _emulated(
+    job_file: JobFile, root: Path, cases: list[Case], seed: Optional[int], time_s: Optional[float], shell: Shell
+) -> Report:
+    """As training jobs. EmulatorError without the extra, which nobody else has to have."""
+    motoside.refuse_if_missing()
+    from nightspot.cli.emulated import Wishes, emulated
+
+    return emulated(job_file, root, Wishes(cases, seed, time_s), shell.say)
+
+
+def _end(shell: Shell, report: Report, pages: Pages, *, allow_noise: bool, as_json: bool) -> NoReturn:
+    """Show it; the exit code is the answer."""
+    passed = proof.passes(report, allow_noise=allow_noise)
+    _show(shell, report, pages, as_json=as_json)
     raise typer.Exit(ExitCode.OK if passed else ExitCode.NOT_PROVEN)
 
 

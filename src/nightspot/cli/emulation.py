@@ -94,7 +94,7 @@ def start(home: Home, job_file: JobFile, plan: PlannedNight) -> float:
     end(home, plan.run_id)  # a controller that was killed before it opened the Run may have left one
     try:
         url = _launched(folder, secrets.token_hex(4), plan.job, anchor, words(job_file))
-        _furnish(url, job_file, plan.job)
+        furnish_all(url, job_file, plan.job)
     except BaseException:
         end(home, plan.run_id)
         raise
@@ -109,7 +109,7 @@ def attach(home: Home, state: RunState) -> None:
         return
     known = read_json(folder / ENDPOINT)
     if known is not None and _answers(known):
-        _talk_to(str(known["url"]), state.job)
+        talk_to(str(known["url"]), state.job)
         return
     if known is None:
         raise EmulatorError(f"{folder} does not say where the emulator of {state.run_id} keeps its state")
@@ -177,11 +177,11 @@ def _launched(folder: Path, state: str, job: Job, anchor: Anchor, options: list[
         raise EmulatorError(f"the emulator ended at once; see {launched.log}")
     document = {**identity.as_json(), "url": launched.endpoint_url, "state": state, "words": options}
     write_whole(folder / ENDPOINT, document)
-    _talk_to(launched.endpoint_url, job)
+    talk_to(launched.endpoint_url, job)
     return launched.endpoint_url
 
 
-def _talk_to(url: str, job: Job) -> None:
+def talk_to(url: str, job: Job) -> None:
     """From here on, every AWS client of this process talks to it, and nobody's own credentials are used."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -194,7 +194,8 @@ def region_of(job: Job) -> str:
     return next((region for region in named if region), REGION)
 
 
-def _furnish(url: str, job_file: JobFile, job: Job) -> None:
+def furnish_all(url: str, job_file: JobFile, job: Job) -> None:
+    """Put into that emulator what the job's request expects in AWS, as [emulator] says. EmulatorError for what cannot be had."""
     table = job_file.document.emulator or EmulatorTable()
     options: Mapping[str, object] = job.pools[0].options
     request = options["request"]

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
 from nightspot.emulator.book import Book
@@ -14,6 +15,7 @@ from nightspot.emulator.clock import MarketClock
 from nightspot.emulator.dice import Dice
 from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.instance import Closing, Cut, DataError, Instance, MakeInstance, Why
+from nightspot.emulator.orders import Order, Orders
 from nightspot.emulator.patience import Limits, Patience
 from nightspot.emulator.record import LONGEST_REASON, JobRecord
 from nightspot.emulator.rules import instance_types, market_of, max_pending_s, max_run_s, max_wait_s
@@ -38,6 +40,11 @@ class World:
     make: MakeInstance
     lock: threading.RLock
 
+    @property
+    def orders(self) -> Path:
+        """The folder of interruptions on order."""
+        return self.settings.state / "orders"
+
 
 class Life(threading.Thread):
     """Start it once. `stop` and `close` may be called from any thread; the record is read under the world's lock."""
@@ -48,6 +55,8 @@ class Life(threading.Thread):
         self._patience = Patience(world.clock)
         self._running = self._sealed = False
         self._instance: Instance | None = None
+        self._orders = Orders(world.orders)
+        self._order: Order | None = None
 
     def stop(self) -> None:
         """StopTrainingJob: the job is Stopping when this returns."""
@@ -163,8 +172,17 @@ class Life(threading.Thread):
         breakdown_s = self._world.dice.breakdown_s()
         if breakdown_s is not None:
             limits.append((self._now_utc() + breakdown_s, Why.INTERNAL))
-        self._pause(math.inf, limits, done=lambda: instance.exit_code() is not None)
+        self._pause(math.inf, limits, done=lambda: self._over(instance))
         self._finish(instance, limits)
+
+    def _over(self, instance: Instance) -> bool:
+        """Whether the program has ended. Cut where somebody has ordered an interruption."""
+        if instance.exit_code() is not None:
+            return True
+        self._order = self._orders.of(self.record.name)
+        if self._order is not None:
+            raise Cut(Why.INTERRUPTED)
+        return False
 
     def _held_limits(self) -> Limits:
         """All limits of running, worked out once: the run's own, the wait's, and the next loss of Spot capacity."""
@@ -211,12 +229,20 @@ class Life(threading.Thread):
             self._stop_for(ENDS_IN[why])
 
     def _interrupt(self) -> None:
-        if not self._world.settings.faults.no_signal:
+        signals = not self._world.settings.faults.no_signal if self._order is None else self._order.signals
+        if signals:
             self._grace()
         self._lose()
+        self._carried_out()
         with self._world.lock:
             if self.record.stopped_by is None:
                 self._enter("Interrupted", WORDS["Interrupted"])
+
+    def _carried_out(self) -> None:
+        """Once for each order: for a notice that is when its signal has been sent."""
+        order, self._order = self._order, None
+        if order is not None:
+            order.done()
 
     def _break_down(self) -> None:
         self._lose()
@@ -246,6 +272,7 @@ class Life(threading.Thread):
         if instance is None or not self._running or instance.exit_code() is not None:
             return
         instance.terminate()
+        self._carried_out()
         clock = self._world.clock
         grace_s = max(GRACE_S, clock.market_s(SHORTEST_GRACE_REAL_S))
         self._pause(clock.now_utc() + grace_s, [], done=lambda: instance.exit_code() is not None, stoppable=False)

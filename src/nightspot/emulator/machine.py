@@ -241,14 +241,18 @@ def environment(spec: MachineSpec) -> dict[str, str]:
     return {"LANG": "C.UTF-8", **here, **_defaults(), **kept, **_sagemaker(spec), **_aws(spec)}
 
 
+def packages_path() -> str:
+    """Where imports find what a job installs, as the program sees it."""
+    return f"{PACKAGES}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+
+
 def _defaults() -> dict[str, str]:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return {
         "PATH": f"{PACKAGES}/bin:{Path(sys.executable).parent}:{SYSTEM_PATH}",
         "HOME": HOME,
         "PYTHONUNBUFFERED": "1",
         # The emulator's own Python can only be read: what a job installs goes into its own folder.
-        "PYTHONPATH": f"{PACKAGES}/lib/{version}/site-packages",
+        "PYTHONPATH": packages_path(),
         "PIP_PREFIX": PACKAGES,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",

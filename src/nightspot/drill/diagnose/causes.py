@@ -12,9 +12,10 @@ from typing import Callable, Optional
 from nightspot.drill.compare.laid import Compared
 from nightspot.drill.diagnose import files, states
 from nightspot.drill.diagnose.words import mend
-from nightspot.drill.record import Case, Cause, Diagnosis, Training
+from nightspot.drill.record import Case, Cause, Diagnosis, Life, Training
 
 Check = Callable[[Training, Compared, int], Optional[Diagnosis]]
+LEFT_AS_TOLD = 75
 
 IN_ORDER: tuple[Check, ...] = (
     files.crashed,
@@ -87,11 +88,17 @@ def _seen(compared: Compared) -> str:
     return "and the drill cannot look into scripts without torch's optimizers: compare what the script saves with what it computes with"
 
 
+def _saved_since(index: int, life: Life) -> bool:
+    return any(one.at_index >= index for one in life.durables)
+
+
 def ignored_notice(training: Training, compared: Compared, redone_steps: Optional[int]) -> Optional[Diagnosis]:
     """Of a script that came out right, but did over what it could have saved in time."""
     if training.case is not Case.NOTICE or not redone_steps or not training.lives:
         return None
     life = training.lives[0]
+    if life.blow is not None and life.exit_code == LEFT_AS_TOLD and _saved_since(life.blow.at_index, life):
+        return None  # it saved; that this never came to where the next start could find it is not its fault
     how = "SIGTERM ended it" if life.exit_code in (143, -15) else "it went on until it was killed"
     evidence = f"Told at step {compared.killed(0)} that its end was near it saved nothing: {how}, and {redone_steps} steps were redone."
     return Diagnosis(Cause.IGNORED_NOTICE, evidence, mend(Cause.IGNORED_NOTICE), "signal.signal(signal.SIGTERM, ...)")

@@ -28,7 +28,8 @@ def _start_next() -> None:
     """Whatever sitecustomize Python would have found without us."""
     rest = [entry for entry in sys.path if os.path.realpath(entry) != HERE]
     spec = PathFinder.find_spec("sitecustomize", rest)
-    sys.path[:] = rest
+    if not os.environ.get("NIGHTSPOT_PROBE_STAYS"):
+        sys.path[:] = rest
     if spec is None or spec.loader is None:
         return
     module = importlib.util.module_from_spec(spec)

@@ -7,8 +7,9 @@ no random one; where it fails, it says so once (`fault`) and looks away.
 | variable | what it holds |
 |---|---|
 | `NIGHTSPOT_PROBE` | file to append JSON lines to; without it nothing happens |
-| `NIGHTSPOT_PROBE_HOLD` | wait after this many optimizer steps of the process (from 1) |
-| `NIGHTSPOT_PROBE_RELEASE` | the waiting ends when this path comes to exist |
+| `NIGHTSPOT_PROBE_HOLD` | wait after this many optimizer steps of the process (from 1); several with commas |
+| `NIGHTSPOT_PROBE_RELEASE` | the waiting ends when this path comes to exist, or this path, a dot and the number of steps |
+| `NIGHTSPOT_PROBE_STAYS` | the probe's folder stays on `sys.path`: for a launcher that makes its program's PYTHONPATH of that |
 | `NIGHTSPOT_PROBE_PATHS` | folders, parted by `os.pathsep`: opening and renaming files in there is told as touches |
 
 | `kind` | further fields |

@@ -21,7 +21,7 @@ class Watch:
 
     def __init__(self, torch: Any, lines: Lines, environment: Mapping[str, str]) -> None:
         self.torch, self.lines = torch, lines
-        self.hold = int(environment.get("NIGHTSPOT_PROBE_HOLD") or 0)
+        self.holds = {int(one) for one in environment.get("NIGHTSPOT_PROBE_HOLD", "").split(",") if one.strip()}
         self.release = environment.get("NIGHTSPOT_PROBE_RELEASE")
         self.index = self.touches = 0
         self.loss: Optional[str] = None
@@ -92,13 +92,18 @@ class Watch:
 
     def wait_if_due(self) -> None:
         """Hold here until killed or released. Python's signal handlers run meanwhile."""
-        if self.lines.mute or not self.hold or self.index != self.hold:
+        if self.lines.mute or self.index not in self.holds:
             return
-        self.hold = 0
+        self.holds.remove(self.index)
         self.lines.say("held", index=self.index)
-        while self.release is None or not os.path.exists(self.release):  # noqa: PTH110
+        while not self._released():
             time.sleep(POLL_S)
         self.lines.say("released", index=self.index)
+
+    def _released(self) -> bool:
+        """From this hold, or from all."""
+        known = (self.release, f"{self.release}.{self.index}") if self.release is not None else ()
+        return any(os.path.exists(path) for path in known)  # noqa: PTH110
 
     def touch(self, what: str, path: Any = None, detail: Optional[str] = None) -> None:
         """The training did something to a file or a state."""

@@ -1,0 +1,126 @@
+"""The drill through the emulator: real training jobs, interrupted on order, judged by the same words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightspot.emulator.container import what_is_missing
+from tests.examples.test_recommender_sagemaker import EXAMPLE, NIGHTSPOT, clean_environment
+
+pytestmark = [
+    pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing())),
+    pytest.mark.slow,
+]
+FAULTY = EXAMPLE.parent / "faulty"
+SMALL = {"users": "60", "items": "80", "interactions": "2000", "threads": "1"}
+JOB = """
+name = "drilled"
+artifact = "model.pt"
+deadline = {{ start = "20:00", at = "12:00" }}
+work = {{ units = 4, unit = "epoch", each = "4min" }}
+[sagemaker]
+template = "request.json"
+region = "us-east-1"
+[[pools]]
+id = "spot"
+backend = "sagemaker"
+market = "spot"
+instance_type = "ml.p4d.24xlarge"
+price = 9.83
+bounds = {{ lead = "1h", stop = "40min", refusal = "2h", save = "5min" }}
+[[pools]]
+id = "on-demand"
+backend = "sagemaker"
+market = "on-demand"
+instance_type = "ml.p4d.24xlarge"
+price = 32.77
+bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
+[drill]
+grace = "6s"
+{drill}
+[emulator]
+source = "{source}"
+"""
+
+
+def written(folder: Path, source: Path, program: str, hyper: dict[str, str], drill: str = "") -> Path:
+    """The job file, and its request: the recommender's, for that program."""
+    request = json.loads((EXAMPLE / "sagemaker" / "request.json").read_text())
+    parameters = {k: v for k, v in request["HyperParameters"].items() if k.startswith("sagemaker_")}
+    request["HyperParameters"] = parameters | {"sagemaker_program": json.dumps(program)} | hyper
+    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "job.toml").write_text(JOB.format(source=source, drill=drill))
+    return folder / "job.toml"
+
+
+def drilled(job: Path, cases: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, what `--json` prints, and standard error."""
+    command = [*NIGHTSPOT, "--home", str(job.parent / "home"), "drill", str(job), "--emulate", "--cases", cases, *words]
+    done = subprocess.run(
+        [*command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=290,
+        env=clean_environment(),
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def test_the_recommender_resumes_exactly_on_sagemaker_after_a_kill_and_a_notice(tmp_path: Path) -> None:
+    job = written(tmp_path, EXAMPLE, "train.py", SMALL | {"epochs": "60"}, 'args = "--epochs 4"')
+    code, report, said = drilled(job, "kill,notice,flipped")
+    assert code == 0, said
+    assert (report["verdict"], report["baselines"], report["deterministic"]) == ("EXACT", 2, True)
+    notice, kill = report["cases"]
+    assert (notice["case"], kill["case"]) == ("notice", "kill")
+    for case in (notice, kill):
+        assert (case["verdict"], case["loss_match"], case["weights_match"]) == ("EXACT", True, True)
+        assert case["diagnosis"] is None
+        assert 0 < case["resumed_at_step"] <= case["killed_at_step"]
+        assert case["redone_steps"] == case["killed_at_step"] - case["resumed_at_step"]
+    assert any("flipped" in note for note in report["notes"])
+    assert not list((tmp_path / "home/drills").glob("work-*"))
+    assert "proof" not in said
+
+
+def test_an_optimizer_that_does_not_come_back_is_found_on_sagemaker_too(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("tiny.py", "optimizer_lost.py"):
+        shutil.copy(FAULTY / name, source)
+    start = "import os\nos.environ['NIGHTSPOT_ARTIFACT'] = os.environ['SM_MODEL_DIR'] + '/model.pt'\n"
+    (source / "main.py").write_text(start + "import optimizer_lost\n")
+    code, report, said = drilled(written(tmp_path, source, "main.py", {}), "kill")
+    assert code == 15, said
+    (kill,) = report["cases"]
+    assert kill["verdict"] == "DIVERGED"
+    assert kill["diagnosis"]["cause"] == "optimizer state not restored"
+    assert kill["resumed_at_step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("drill", "said"),
+    [
+        ('args = "4"', "drill.args"),
+        ("", "sagemaker.template"),
+    ],
+)
+def test_what_cannot_be_drilled_there_is_refused_before_anything_is_started(
+    tmp_path: Path, drill: str, said: str
+) -> None:
+    job = written(tmp_path, EXAMPLE, "train.py", SMALL, drill)
+    if not drill:
+        request = json.loads((tmp_path / "request.json").read_text())
+        request["HyperParameters"]["sagemaker_mpi_enabled"] = "true"
+        (tmp_path / "request.json").write_text(json.dumps(request))
+    code, _, error = drilled(job, "kill")
+    assert (code, said in error, "Traceback" in error) == (8, True, False), error
+    assert not list((tmp_path / "home").rglob("emulator.log"))
