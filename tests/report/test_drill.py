@@ -73,6 +73,12 @@ def test_one_fault_of_many_cases_is_said_once_with_their_names() -> None:
     assert [len(those) for _, those in diagnoses(cases)] == [2]
 
 
+def test_without_a_case_nothing_is_said_of_interruptions() -> None:
+    text = shown(report())
+    assert "no case was played: nothing is proven" in text
+    assert "interrupted" not in text
+
+
 def test_notes_of_a_case_are_said_with_its_name() -> None:
     assert "note: kill: also: scheduler reset" in shown(
         report(case(Case.KILL, Verdict.FAILED, None, "also: scheduler reset"))

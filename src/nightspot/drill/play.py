@@ -14,6 +14,7 @@ from typing import Callable, Optional, Sequence
 import psutil
 
 from nightspot.checkpoint.errors import CheckpointError
+from nightspot.drill import patience
 from nightspot.drill.apart import bucket
 from nightspot.drill.apart.mounts import IsolationError, Layout, lay_out
 from nightspot.drill.apart.sandbox import why_not
@@ -165,7 +166,8 @@ class _Drill:
         began_s = time.monotonic()
         training = self._begin(f"baseline-{number}", None)
         try:
-            result = training.finish()
+            with patience.told(f"baseline {number}", self._say):
+                result = training.finish()
         except IsolationError as error:
             result = training.result(str(error), Cause.ISOLATION)
         self._done.baselines.append(result)

@@ -84,6 +84,8 @@ def remarks(report: Report) -> Iterator[str]:
 
 def sentence(report: Report) -> str:
     """What the verdict means, and what it was found with."""
+    if not report.cases:
+        return f"no case was played: nothing is proven (seed {report.seed}, {span(report.seconds)})"
     trainings = plural(report.baselines, "uninterrupted training")
     return (
         f"{MEANINGS[report.verdict]} ({plural(len(report.cases), 'case')} beside {trainings}, seed {report.seed}, "
