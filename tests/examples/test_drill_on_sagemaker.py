@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nightspot.emulator.container import what_is_missing
-from tests.examples.test_recommender_sagemaker import EXAMPLE, NIGHTSPOT, clean_environment
+from tests.examples.test_recommender_sagemaker import EXAMPLE, NIGHTSPOT, clean_environment, commands
 
 pytestmark = [
     pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing())),
@@ -59,11 +61,15 @@ def written(folder: Path, source: Path, program: str, hyper: dict[str, str], dri
     return folder / "job.toml"
 
 
-def drilled(job: Path, cases: str, *words: str) -> tuple[int, dict[str, Any], str]:
+def command(job: Path, cases: str) -> list[str]:
+    home = str(job.parent / "home")
+    return [*NIGHTSPOT, "--home", home, "drill", str(job), "--emulate", "--cases", cases, "--json"]
+
+
+def drilled(job: Path, cases: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, what `--json` prints, and standard error."""
-    command = [*NIGHTSPOT, "--home", str(job.parent / "home"), "drill", str(job), "--emulate", "--cases", cases, *words]
     done = subprocess.run(
-        [*command, "--json"],
+        command(job, cases),
         capture_output=True,
         text=True,
         timeout=290,
@@ -87,8 +93,8 @@ def test_the_recommender_resumes_exactly_on_sagemaker_after_a_kill_and_a_notice(
         assert 0 < case["resumed_at_step"] <= case["killed_at_step"]
         assert case["redone_steps"] == case["killed_at_step"] - case["resumed_at_step"]
     assert any("flipped" in note for note in report["notes"])
-    assert not list((tmp_path / "home/drills").glob("work-*"))
-    assert "proof" not in said
+    # Neither what was played nor a proof: the page alone.
+    assert [path.name for path in (tmp_path / "home/drills").iterdir()] == ["drilled.html"]
 
 
 def test_an_optimizer_that_does_not_come_back_is_found_on_sagemaker_too(tmp_path: Path) -> None:
@@ -104,6 +110,18 @@ def test_an_optimizer_that_does_not_come_back_is_found_on_sagemaker_too(tmp_path
     assert kill["verdict"] == "DIVERGED"
     assert kill["diagnosis"]["cause"] == "optimizer state not restored"
     assert kill["resumed_at_step"] > 0
+
+
+def test_ended_by_the_user_it_leaves_no_emulator_no_training_and_no_folder(tmp_path: Path) -> None:
+    job = written(tmp_path, EXAMPLE, "train.py", SMALL | {"epochs": "4000"})
+    with subprocess.Popen(command(job, "kill"), env=clean_environment(), stderr=subprocess.PIPE) as process:
+        while not list((tmp_path / "home").rglob("probe.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 7
+    assert not list((tmp_path / "home/drills").iterdir())
+    assert not [line for line in commands() if str(tmp_path) in line]
 
 
 @pytest.mark.parametrize(

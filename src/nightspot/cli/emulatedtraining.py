@@ -69,6 +69,7 @@ class Played:
     units: Optional[float] = None
     seen: set[str] = field(default_factory=set)
     jobs: int = 0
+    overrun: bool = False
 
     def play(self) -> Training:
         """From its beginning to the model. EmulatorError where the emulator does not do what it is for."""
@@ -79,6 +80,8 @@ class Played:
             if code == 0:
                 break
             failed += code != START_AGAIN
+            if self.overrun:
+                return self._result(f"it did not end, and was stopped: {_last_line(self.lives)}", Cause.CRASHED)
             if failed >= (1 if self.case is None else max(1, self.ground.failures)) or len(self.lives) >= MOST_LIVES:
                 return self._result(f"it ended with exit code {code}: {_last_line(self.lives)}", Cause.CRASHED)
         if wanted and not any(life.blow for life in self.lives):
@@ -120,13 +123,13 @@ class Played:
         incarnation = Incarnation.begin(disk, self._folder / f"life-{number}", self.ground.loss_pattern)
         before = self._bucket(f"found-{number}")
         found = [path.name for path in saves.newest_first(before)]
-        blow, stopped = None, False
+        blow = None
         while incarnation.alive:
             held = incarnation.look()
             if held is not None:
                 blow = self._held(name, incarnation, held) or blow
-            if not stopped and time.monotonic() - began_s > self.ground.limit_s:
-                stopped = True
+            if not self.overrun and time.monotonic() - began_s > self.ground.limit_s:
+                self.overrun = True
                 self.ground.account.stop(name)
             time.sleep(LOOK_EVERY_S)
         incarnation.look()
@@ -134,7 +137,7 @@ class Played:
         said = self.ground.account.exit_code(self.name, name) if blow is not None and blow.how == NOTICE else None
         seconds = time.monotonic() - began_s
         after = self._bucket(f"left-{number}")
-        more = f"\n(stopped after {seconds:.0f} s: it did not end)" if stopped else ""
+        more = f"\n(stopped after {seconds:.0f} s: it did not end)" if self.overrun else ""
         seen = Seen(
             number=number,
             exit_code=137 if said is None else said,
