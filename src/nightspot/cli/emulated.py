@@ -175,8 +175,10 @@ class _Drill:
         facts = self._baselines(ground)
         self._say_left_out()
         if facts is None:
-            why = f"not even an undisturbed training comes to its end: {self.baselines[0].fault}"
-            self.trainings = [Training(case, (), None, why, self.baselines[0].cause) for case in self.cases]
+            first = self.baselines[0]
+            why = f"not even an undisturbed training comes to its end: {first.fault}"
+            cause = Cause.UNDISTURBED if first.cause is Cause.CRASHED else first.cause
+            self.trainings = [Training(case, (), None, why, cause) for case in self.cases]
             return
         ground = replace(ground, limit_s=LIMIT_TIMES * facts.seconds + LIMIT_MORE_S)
         late = []
