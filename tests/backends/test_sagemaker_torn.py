@@ -48,9 +48,9 @@ CLASSIC = f"""
 
 
 def night(tmp_path: Path, *, wrapper: bool) -> Stage:
-    """Forty minutes of capacity, twenty without, and then enough."""
+    """Seventy minutes of capacity, in which a start takes its time, twenty without, and then enough."""
     trace = tmp_path / "trace.json"
-    trace.write_text(json.dumps({"metadata": {"gap_seconds": 600.0}, "data": [1] * 4 + [0] * 2 + [1] * 200}))
+    trace.write_text(json.dumps({"metadata": {"gap_seconds": 600.0}, "data": [1] * 7 + [0] * 2 + [1] * 200}))
     stage = Stage(tmp_path, ("--market", str(trace)))
     stage.emulation.put("code/classic.tar.gz", packed(CLASSIC))
     stage.request["HyperParameters"]["sagemaker_submit_directory"] = json.dumps("s3://bkt/code/classic.tar.gz")

@@ -85,7 +85,7 @@ def drill(
         settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
         settings = settings if budget_s is None else replace(settings, time_s=budget_s)
         report = _remembered(shell, job_file, settings, wanted)
-    _end(shell, report, pages, allow_noise=settings.allow_noise, as_json=json)
+    _end(shell, report, pages, allow_noise=settings.allow_noise, as_json=json, most=len(wanted))
 
 
 def _emulated(
@@ -98,9 +98,9 @@ def _emulated(
     return emulated(job_file, root, Wishes(cases, seed, time_s), shell.say)
 
 
-def _end(shell: Shell, report: Report, pages: Pages, *, allow_noise: bool, as_json: bool) -> NoReturn:
-    """Show it; the exit code is the answer."""
-    passed = proof.passes(report, allow_noise=allow_noise)
+def _end(shell: Shell, report: Report, pages: Pages, *, allow_noise: bool, as_json: bool, most: int = 0) -> NoReturn:
+    """Show it; the exit code is the answer. most: cases that were wanted; what there was no time for is not proven."""
+    passed = proof.passes(report, allow_noise=allow_noise) and len(report.cases) >= most
     _show(shell, report, pages, as_json=as_json)
     raise typer.Exit(ExitCode.OK if passed else ExitCode.NOT_PROVEN)
 

@@ -51,7 +51,8 @@ def _installed() -> str:
     wheel = next(HERE.glob("nightspot-*+inside-py3-none-any.whl"))
     site = _base() / ".nightspot" / "packages"
     command = [sys.executable, "-I", "-m", "pip", "--isolated", "--quiet", "--disable-pip-version-check"]
-    command += ["install", "--no-deps", "--no-index", "--upgrade", "--target", str(site), str(wheel)]
+    # Compiled is what is imported, when it is: an instance is paid for by the second.
+    command += ["install", "--no-compile", "--no-deps", "--no-index", "--upgrade", "--target", str(site), str(wheel)]
     quiet = subprocess.DEVNULL
     try:
         done = subprocess.run(
