@@ -16,7 +16,7 @@ from tests.inside.image import BUCKET, CHECKPOINTS, CONTROL, SOURCE_KEY, TIME_SC
 pytestmark = pytest.mark.skipif(
     not sandbox_works(), reason="bubblewrap is missing or not allowed here: apt-get install bubblewrap"
 )
-# Saves several times a second, large enough to be met while it writes.
+# Saves a few times a second, so that the agent gets one whole before it is dropped; large enough to be met while it writes.
 TRAINS = """
     import json, os, sys, time
     from nightspot.checkpoint import Session
@@ -28,7 +28,7 @@ TRAINS = """
             loop["step"] += 1
             loop["weights"] = bytes(loop["step"] for _ in range(300_000))
             session.step(loop["step"])
-            time.sleep(0.1)
+            time.sleep(0.25)
         session.done(loop["step"])
     restored = loop["restored"]
     json.dump(restored, open(os.environ["SM_MODEL_DIR"] + "/restored.json", "w"))
