@@ -11,11 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import typer
 
 from nightspot.cli.app import invoke
+from nightspot.cli.drill import _end
+from nightspot.cli.drillpages import Pages
+from nightspot.cli.shell import Shell
 from nightspot.drill import proof
+from nightspot.drill.record import Case, Verdict
 from nightspot.errors import ExitCode
 from tests.drill.engine_jobs import TRAINER, needs_bwrap, written
+from tests.report.test_drill import case, report
 
 pytestmark = needs_bwrap
 
@@ -55,6 +61,16 @@ def test_cases_left_out_for_want_of_time_prove_nothing(tmp_path: Path) -> None:
         drill(written(tmp_path / "job", "ckpt", "--steps", "6"), tmp_path / "home", "--time", "1s")
         == ExitCode.NOT_PROVEN
     )
+
+
+@pytest.mark.parametrize(("wanted", "code"), [(1, ExitCode.OK), (2, ExitCode.NOT_PROVEN)])
+def test_exact_cases_prove_it_only_where_none_that_was_wanted_is_missing(
+    tmp_path: Path, wanted: int, code: ExitCode
+) -> None:
+    found = report(case(Case.KILL, Verdict.EXACT), verdict=Verdict.EXACT)
+    with pytest.raises(typer.Exit) as left:
+        _end(Shell.of(tmp_path), found, Pages(None, None), allow_noise=False, as_json=False, most=wanted)
+    assert left.value.exit_code == code
 
 
 def test_what_the_cases_wrote_is_kept_where_the_user_wants_it(tmp_path: Path) -> None:
