@@ -49,13 +49,30 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Flips:
+    """How likely capacity is to change: rates per hour, by the age of its present state (the ages are `market.flips.AGES_H`).
+
+    `recovery_per_hour` ends a span without capacity, `loss_per_hour` one with. `source` says in words what they rest on.
+    """
+
+    recovery_per_hour: tuple[float, ...]
+    loss_per_hour: tuple[float, ...]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        rates = (*self.recovery_per_hour, *self.loss_per_hour)
+        if len(self.recovery_per_hour) != len(self.loss_per_hour) or not all(0.0 < rate < 1e6 for rate in rates):
+            raise ValueError(f"flips need a positive, finite rate for each age, both ways, not {self!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Backend x place x instance type x Market: one thing that can be asked for.
 
     `price_usd_per_hour` is for the whole Attempt, all its instances. `speed` is work seconds done in one second.
     `interruption_every_s` is the mean time of training between two interruptions, None where too few were seen.
     `bounds` is None where neither the job file nor a measurement gives any: the guard does not count such a Pool.
-    `options` are the backend's own settings, already checked.
+    `options` are the backend's own settings, already checked. `flips` is what is known of its capacity, None where nothing is.
     """
 
     id: str
@@ -69,6 +86,7 @@ class Pool:
     bounds: Bounds | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     interruption_every_s: float | None = None
+    flips: Flips | None = None
 
     @property
     def unpriced(self) -> bool:
@@ -78,11 +96,17 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is seen of one Pool, and since when it has been so."""
+    """What is seen of one Pool, and since when it has been so.
+
+    Of one that is UNKNOWN: `last` is what it was when it was last seen, at `last_utc`; it had been so since `last_since_utc`.
+    """
 
     pool_id: str
     seen: Sight
     since_utc: float
+    last: Sight = Sight.UNKNOWN
+    last_utc: float = float("-inf")
+    last_since_utc: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
