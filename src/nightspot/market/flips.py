@@ -154,7 +154,6 @@ def remaining_s(flips: Flips, age_s: float, horizon_s: float, *, up: bool) -> fl
     for rate, (begin_h, end_h) in zip(rates, edges_h(), strict=True):
         width_h = min(end_h, age_h + horizon_h) - max(begin_h, age_h)
         if width_h > 0.0:
-            left = math.exp(-rate * width_h)
-            lasts_h += alive * (1.0 - left) / rate
-            alive *= left
+            lasts_h += alive * -math.expm1(-rate * width_h) / rate
+            alive *= math.exp(-rate * width_h)
     return lasts_h * HOUR_S
