@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -46,6 +46,13 @@ class Stage:
 
     def over(self, name: str) -> dict[str, Any]:
         return _until(lambda: self.job(name), lambda job: job["TrainingJobStatus"] in ENDED)
+
+    def leap(self, market_s: float) -> None:
+        """So much market time passes at once, as if everybody had slept: what waits for it comes when a test wants it, however fast."""
+        clock = self.emulator.world.clock
+        clock._time = replace(clock._time, anchor_market_utc=clock._time.anchor_market_utc + market_s)
+        for life in list(self.emulator.jobs._lives.values()):
+            life._patience.nudge()
 
 
 def _until(look: Callable[[], dict[str, Any]], right: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

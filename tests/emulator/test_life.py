@@ -1,4 +1,7 @@
-"""What becomes of a job: by capacity, limits, signals and faults. The machines have no program; the clock and the API are real."""
+"""What becomes of a job: by capacity, limits, signals and faults. The machines have no program; the API is real.
+
+So is the clock; but where something has to come before or after something else, the test says when: `leap`, in ticks of real minutes.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,13 @@ from tests.emulator.stage import Stage, stage, statuses
 
 NEVER = Weather("never")
 G5, SPOT = "ml.g5.xlarge", Market.SPOT
+TICK_S = 36_000.0  # ten real minutes: no test waits for the end of one, it leaps there
+LONG_S = 1_000_000
 
 
-def spans(*ticks: int, gap_s: float = 60.0) -> Weather:
-    """Capacity by market minutes: 1 is there, 0 is not. At its end it begins again."""
-    document = {"metadata": {"gap_seconds": gap_s}, "data": list(ticks)}
+def spans(*ticks: int) -> Weather:
+    """Capacity by ticks: 1 is there, 0 is not. At its end it begins again."""
+    document = {"metadata": {"gap_seconds": TICK_S}, "data": list(ticks)}
     return Weather("trace", name="trace", trace_text=json.dumps(document))
 
 
@@ -71,8 +76,9 @@ def test_spot_is_billed_by_its_factor(tmp_path: Path) -> None:
 
 def test_spot_that_never_came_ends_as_stopped_and_not_as_failed(tmp_path: Path) -> None:
     with stage(tmp_path, spot=NEVER) as at:
-        at.create("queued", spot=True, run_s=60, wait_s=90)
+        at.create("queued", spot=True)
         assert at.until("queued", "Pending")["TrainingJobStatus"] == "InProgress"
+        at.leap(7200)
         job = at.over("queued")
         assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
         assert statuses(job) == ["Starting", "Pending", "Stopping", "MaxWaitTimeExceeded"]
@@ -81,9 +87,12 @@ def test_spot_that_never_came_ends_as_stopped_and_not_as_failed(tmp_path: Path) 
 
 
 def test_an_interrupted_job_starts_again_on_a_new_instance(tmp_path: Path) -> None:
-    # Up for five real seconds, down for one, and up again.
-    with stage(tmp_path, spot=NEVER, markets={(G5, SPOT): spans(*[1] * 5, 0, *[1] * 60)}) as at:
-        at.create("tough", spot=True, hyper={"run_real_s": "600,0"})
+    with stage(tmp_path, spot=NEVER, markets={(G5, SPOT): spans(1, 0, 1, 1)}) as at:
+        at.create("tough", spot=True, run_s=LONG_S, wait_s=LONG_S, hyper={"run_real_s": "600,0"})
+        at.until("tough", "Training")
+        at.leap(TICK_S)
+        at.until("tough", "Pending")
+        at.leap(TICK_S)
         job = at.over("tough")
         assert job["TrainingJobStatus"] == "Completed"
         shown = [one for one in statuses(job) if one != "Pending"]
@@ -104,25 +113,33 @@ def test_an_interrupted_job_starts_again_on_a_new_instance(tmp_path: Path) -> No
 
 def test_a_script_that_ends_well_on_an_interruptions_signal_has_not_completed(tmp_path: Path) -> None:
     """It saved and left: that is no model. What it had not finished is trained on the next instance."""
-    with stage(tmp_path, markets={(G5, SPOT): spans(*[1] * 4, *[0] * 600)}) as at:
-        at.create("polite", spot=True, hyper={"run_real_s": "60", "code_on_sigterm": "0"})
+    with stage(tmp_path, markets={(G5, SPOT): spans(1, 0)}) as at:
+        at.create("polite", spot=True, run_s=LONG_S, wait_s=LONG_S, hyper={"code_on_sigterm": "0"})
+        at.until("polite", "Training")
+        at.leap(TICK_S)
         job = at.until("polite", "Interrupted", "Pending", "Completed")
         assert job["TrainingJobStatus"] == "InProgress"
         assert at.until("polite", "Pending", "Completed")["SecondaryStatus"] == "Pending"
 
 
 def test_capacity_may_go_without_a_signal(tmp_path: Path) -> None:
-    markets = {(G5, SPOT): spans(*[1] * 4, *[0] * 600)}
-    with stage(tmp_path, markets=markets, faults=Faults(no_signal=True)) as at:
-        at.create("silent", spot=True)
+    with stage(tmp_path, markets={(G5, SPOT): spans(1, 0)}, faults=Faults(no_signal=True)) as at:
+        at.create("silent", spot=True, run_s=LONG_S, wait_s=LONG_S)
+        at.until("silent", "Training")
+        at.leap(TICK_S)
         at.until("silent", "Interrupted", "Pending")
         assert did(at, "silent") == [["download", "start", "kill", "discard"]]
 
 
 def test_on_demand_waits_for_capacity_and_is_not_taken_back(tmp_path: Path) -> None:
-    markets = {(G5, Market.ON_DEMAND): spans(0, 0, 1, 0, 0, 0, 0)}
+    markets = {(G5, Market.ON_DEMAND): spans(0, 1, 0, 0)}
     with stage(tmp_path, markets=markets) as at:
-        at.create("dear", hyper={"run_real_s": "2"})
+        at.create("dear", run_s=LONG_S)
+        at.until("dear", "Pending")
+        at.leap(TICK_S)
+        at.until("dear", "Training")
+        at.leap(TICK_S)  # nothing is there any more: for whoever asks now
+        at.fleet.of("dear")[0].code = 0
         job = at.over("dear")
         assert statuses(job) == ["Starting", "Pending", "Downloading", "Training", "Uploading", "Completed"]
 
@@ -142,7 +159,9 @@ def test_of_preferred_types_the_first_with_capacity_is_selected(tmp_path: Path) 
 
 def test_max_runtime_gives_sigterm_and_uploads_what_there_is(tmp_path: Path) -> None:
     with stage(tmp_path) as at:
-        at.create("endless", run_s=30)
+        at.create("endless", run_s=7200)
+        at.until("endless", "Training")
+        at.leap(7200)
         job = at.over("endless")
         assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
         assert statuses(job)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
@@ -152,21 +171,32 @@ def test_max_runtime_gives_sigterm_and_uploads_what_there_is(tmp_path: Path) -> 
 
 def test_max_runtime_spans_all_incarnations(tmp_path: Path) -> None:
     """No incarnation runs for as long as that; together they do."""
-    markets = {(G5, SPOT): spans(1, 1, 0)}
-    with stage(tmp_path, markets=markets, faults=Faults(no_signal=True)) as at:
-        at.create("again", spot=True, run_s=200, wait_s=200_000)
+    run_s = int(1.5 * TICK_S)
+    with stage(tmp_path, markets={(G5, SPOT): spans(1, 0)}, faults=Faults(no_signal=True)) as at:
+        at.create("again", spot=True, run_s=run_s, wait_s=LONG_S)
+        at.until("again", "Training")
+        at.leap(TICK_S)
+        at.until("again", "Pending")
+        at.leap(TICK_S)
+        at.until("again", "Training")
+        at.leap(run_s - TICK_S)
         job = at.over("again")
         assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
-        assert statuses(job).count("Training") >= 2
-        assert job["TrainingTimeInSeconds"] >= 199
+        assert statuses(job).count("Training") == 2
+        assert job["TrainingTimeInSeconds"] >= run_s - 1
 
 
 def test_max_wait_counts_waiting_and_running(tmp_path: Path) -> None:
-    with stage(tmp_path, delays=Delays(start_s=60.0, download_s=1.0, upload_s=1.0)) as at:
-        at.create("late", spot=True, run_s=180, wait_s=180)
+    with stage(tmp_path, markets={(G5, SPOT): spans(0, 1, 1, 1)}) as at:
+        at.create("late", spot=True, run_s=int(2 * TICK_S), wait_s=int(2 * TICK_S))
+        at.until("late", "Pending")
+        at.leap(TICK_S)
+        at.until("late", "Training")
+        at.leap(TICK_S)
         job = at.over("late")
         assert job["SecondaryStatus"] == "MaxWaitTimeExceeded"
         assert "Training" in statuses(job)
+        assert job["TrainingTimeInSeconds"] < 2 * TICK_S
 
 
 def test_max_pending_ends_the_wait_of_accelerated_types_only(tmp_path: Path) -> None:
@@ -181,7 +211,8 @@ def test_max_pending_ends_the_wait_of_accelerated_types_only(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("ignores", ["", "yes"])
 def test_a_stopped_job_has_its_grace_then_uploads_what_it_has(tmp_path: Path, ignores: str) -> None:
-    with stage(tmp_path) as at:
+    # Two market minutes: two seconds for the script that needs all of them, minutes for the one that ends at once and only has to be seen.
+    with stage(tmp_path, time_scale=60.0 if ignores else 0.6, delays=Delays(*[0.1] * 5)) as at:
         at.create("stopped", hyper={"ignores_sigterm": ignores})
         at.until("stopped", "Training")
         at.client().stop_training_job(TrainingJobName="stopped")
@@ -217,10 +248,11 @@ def test_a_job_may_be_stopped_while_it_downloads(tmp_path: Path) -> None:
 
 
 def test_a_stop_during_the_upload_leaves_the_model_and_no_completion(tmp_path: Path) -> None:
-    with stage(tmp_path, delays=Delays(1.0, 1.0, 120.0, 1.0, 1.0)) as at:
+    with stage(tmp_path, delays=Delays(1.0, 1.0, 7200.0, 1.0, 1.0)) as at:
         at.create("nearly", hyper={"run_real_s": "0"})
         at.until("nearly", "Uploading")
         at.client().stop_training_job(TrainingJobName="nearly")
+        at.leap(7200)
         job = at.over("nearly")
         assert (job["TrainingJobStatus"], statuses(job)[-3:]) == ("Stopped", ["Uploading", "Stopping", "Stopped"])
         assert job["ModelArtifacts"]["S3ModelArtifacts"]

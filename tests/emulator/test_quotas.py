@@ -16,7 +16,7 @@ SPOT_NAME = "ml.g5.xlarge for spot training job usage"
 def test_beyond_its_quota_a_job_is_refused_and_a_finished_one_makes_room(tmp_path: Path) -> None:
     with stage(tmp_path, quotas={(G5, Market.SPOT): 1, (G6, Market.SPOT): 0}) as at:
         refusal = at.client().exceptions.ResourceLimitExceeded
-        at.create("one", spot=True, hyper={"run_real_s": "0.5"})
+        at.create("one", spot=True)
         with pytest.raises(
             refusal, match=r"'ml.g5.xlarge for spot training job usage' is 1 Instances, with current util"
         ):
@@ -24,6 +24,8 @@ def test_beyond_its_quota_a_job_is_refused_and_a_finished_one_makes_room(tmp_pat
         with pytest.raises(refusal):
             at.create("none", spot=True, instance_type=G6)
         at.create("on-demand-is-another-quota", instance_type=G6)
+        at.until("one", "Training")
+        at.fleet.of("one")[0].code = 0
         at.over("one")
         at.create("two", spot=True)
 
