@@ -183,6 +183,11 @@ class Server:
         found = self.s3().list_objects_v2(Bucket=NAME, Prefix=prefix).get("Contents", [])
         return sorted(one["Key"].removeprefix(prefix) for one in found)
 
+    def where(self, uri: str, name: str, file: str) -> str:
+        """The key of a file of a checkpoint, of which there is only one."""
+        [found] = [key for key in self.keys(uri) if key.startswith(f"{name}/") and key.endswith(f"/{file}")]
+        return found
+
     def get(self, uri: str, key: str) -> bytes:
         return bytes(self.s3().get_object(Bucket=NAME, Key=f"{self._prefix(uri)}/{key}")["Body"].read())
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nightspot.checkpoint import ConfigError, download, manifest, store_patience, upload
+from nightspot.checkpoint.bucket_look import own_folder
 from nightspot.checkpoint.bucket_objects import Bucket
 from nightspot.checkpoint.manifest import MANIFEST, Manifest
 from nightspot.checkpoint.store import Store
@@ -93,7 +94,7 @@ def test_a_number_that_another_machine_may_still_be_sending_is_taken(server: Ser
 def test_a_damaged_one_is_passed_over_with_a_warning(server: Server, tmp_path: Path, damage: str) -> None:
     uri, folder = server.fresh(), tmp_path / "here"
     good, bad = put(uri, tmp_path, 1), put(uri, tmp_path, 2)
-    key = f"{bad.name}/data-0-000.bin"
+    key = f"{own_folder(bad)}/data-0-000.bin"
     raw = bytearray(server.get(uri, key))
     if damage == "flip":
         at = random.Random(5).randrange(len(raw))
@@ -104,7 +105,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(server: Server, tmp_path: P
     elif damage == "manifest":
         server.put(uri, f"{bad.name}/{MANIFEST}", bad.to_bytes()[:-2])
     elif damage == "not empty":
-        server.put(uri, f"{bad.name}/empty.bin", b"x")
+        server.put(uri, f"{own_folder(bad)}/empty.bin", b"x")
     else:
         server.put(uri, key, bytes(raw[:-1] if damage == "cut" else raw + b"x"))
     found, warnings = fetch(uri, folder)

@@ -84,7 +84,8 @@ def test_a_damaged_local_one_is_replaced_by_the_buckets_and_a_damaged_one_of_the
     flip_a_bit(folder / "step-000000003" / "state.json", 2)
     assert train(uri, folder, 0) == ("step-000000003", 3)
     assert manifest.verify(folder / "step-000000003").name == "step-000000003"
-    server.put(uri, "step-000000003/state.json", b"x" * len(server.get(uri, "step-000000003/state.json")))
+    key = server.where(uri, "step-000000003", "state.json")
+    server.put(uri, key, b"x" * len(server.get(uri, key)))
     assert train(uri, tmp_path / "two", 1) == ("step-000000002", 3)
     assert any("skipped" in line["message"] for line in lines(progress, "warning"))
     # Its number is not used again: what is in the bucket is never overwritten.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nightspot.checkpoint import DamagedError, bucket_look, manifest, store_patience, upload
+from nightspot.checkpoint.bucket_look import own_folder
 from nightspot.checkpoint.bucket_objects import Bucket
 from nightspot.checkpoint.manifest import MANIFEST
 from nightspot.checkpoint.store_errors import BusyError, DeniedError, StoppedError, TakenError
@@ -48,7 +49,7 @@ def whole(uri: str, name: str) -> list[str]:
 def test_all_files_are_there_before_the_manifest_is(server: Server, tmp_path: Path) -> None:
     uri, one = server.fresh(), made(tmp_path, 1, SMALL)
     send(sender(uri), tmp_path, one.name)
-    assert server.keys(uri) == sorted(f"{one.name}/{name}" for name in [*SMALL, MANIFEST])
+    assert server.keys(uri) == sorted([f"{one.name}/{MANIFEST}", *(f"{own_folder(one)}/{name}" for name in SMALL)])
     assert whole(uri, one.name) == []
     puts = [key for kind, key in server.gate.seen if kind == "put"]
     assert puts[-1].endswith(MANIFEST)
@@ -186,8 +187,67 @@ def test_another_checkpoint_of_that_name_is_never_touched(server: Server, tmp_pa
     send(sender(uri), tmp_path / "a", theirs.name)
     with pytest.raises(TakenError, match="two trainings share a prefix"):
         send(sender(uri), tmp_path / "b", ours.name)
-    assert server.get(uri, f"{theirs.name}/state.json") == b"{}"
+    assert server.get(uri, f"{own_folder(theirs)}/state.json") == b"{}"
     assert whole(uri, theirs.name) == []
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_late_writer_damages_nothing_of_a_checkpoint_that_was_stored_meanwhile(
+    server: Server, tmp_path: Path, conditional: bool
+) -> None:
+    """An earlier attempt's uploader, on another machine: it looked before anything was there, and sends after all is there."""
+    uri = server.fresh()
+    late = made(tmp_path / "a", 1, {"state.json": b"[]", "data-0-000.bin": noise(6 * MB, 1), "same.bin": b"same"})
+    newer = made(
+        tmp_path / "b", 1, {"state.json": b"{}", "data-0-000.bin": noise(6 * MB, 2), "same.bin": b"same"}, attempt=2
+    )
+    abilities = Abilities(conditional, "none", True)
+    ended: list[Exception] = []
+
+    def send_late() -> None:
+        try:
+            send(sender(uri, abilities), tmp_path / "a", late.name)
+        except TakenError as error:
+            ended.append(error)
+
+    server.gate.held = "list"
+    writing = threading.Thread(target=send_late)
+    writing.start()
+    assert server.gate.reached.wait(60)
+    server.gate.held = ""
+    send(sender(uri, abilities), tmp_path / "b", newer.name)
+    server.gate.release.set()
+    writing.join()
+    assert whole(uri, newer.name) == []
+    assert server.get(uri, f"{newer.name}/{MANIFEST}") == newer.to_bytes()
+    assert "two trainings share a prefix" in str(ended[0])
+
+
+def test_a_late_writer_takes_up_no_part_of_another_checkpoint(server: Server, tmp_path: Path) -> None:
+    uri = server.fresh()
+    theirs, ours = (
+        made(tmp_path / "a", 1, {"a.bin": noise(6 * MB, 1)}),
+        made(tmp_path / "b", 1, {"a.bin": noise(6 * MB, 2)}),
+    )
+    server.gate.faults = [Fault("complete", "answer", 1, "", "AccessDenied")]
+    with pytest.raises(DeniedError):
+        send(sender(uri), tmp_path / "a", theirs.name)
+    [(_, begun)] = Bucket(uri).uploads()
+    send(sender(uri), tmp_path / "b", ours.name)
+    assert begun in [upload for _, upload in Bucket(uri).uploads()], "it is still theirs"
+    assert whole(uri, ours.name) == []
+
+
+def test_a_folder_that_was_copied_into_a_bucket_is_read_as_it_is(server: Server, tmp_path: Path) -> None:
+    """As SageMaker does, and whoever copies with another tool."""
+    uri, one = server.fresh(), made(tmp_path, 1, SMALL)
+    for name in (*SMALL, MANIFEST):
+        server.put(uri, f"{one.name}/{name}", (tmp_path / one.name / name).read_bytes())
+    assert whole(uri, one.name) == []
+    server.put(uri, f"{one.name}/state.json", b"[]")
+    assert whole(uri, one.name) == [bucket_look.altered(one.files[0])]
+    server.delete(uri, f"{one.name}/state.json")
+    assert whole(uri, one.name) == ["state.json is missing"]
 
 
 def test_a_race_for_the_manifest_has_one_winner(server: Server, tmp_path: Path) -> None:

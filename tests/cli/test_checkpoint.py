@@ -47,6 +47,8 @@ class Shelf:
                     Sender(Bucket(self.uri), MOTO, Patience()).send(source)
 
     def damage(self, key: str, content: bytes | None) -> None:
+        if self.remote:
+            key = self.server.where(self.uri, *key.split("/"))
         if self.remote and content is None:
             self.server.delete(self.uri, key)
         elif self.remote:

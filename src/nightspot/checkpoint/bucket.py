@@ -49,7 +49,7 @@ class Place(Protocol):
     def hash_faults(self, found: Manifest) -> list[str]:
         """The same from every byte. Raises UnverifiableError where the package of the hash is missing."""
 
-    def read(self, name: str, file: str, limit_bytes: int) -> bytes:
+    def read(self, found: Manifest, file: str, limit_bytes: int) -> bytes:
         """The beginning of one file. Raises AbsentError."""
 
     def drop(self, name: str) -> None:
@@ -109,13 +109,13 @@ class Folder:
             looked = pool.map(lambda file: self._fault(found, file), found.files)
             return [fault for fault in looked if fault is not None]
 
-    def read(self, name: str, file: str, limit_bytes: int) -> bytes:
+    def read(self, found: Manifest, file: str, limit_bytes: int) -> bytes:
         """See Place."""
         try:
-            with (self.path / name / file).open("rb") as opened:
+            with (self.path / found.name / file).open("rb") as opened:
                 return opened.read(limit_bytes)
         except FileNotFoundError as error:
-            raise AbsentError(f"{name} has no {file}") from error
+            raise AbsentError(f"{found.name} has no {file}") from error
 
     def drop(self, name: str) -> None:
         """See Place."""
@@ -184,9 +184,10 @@ class Remote:
         """See Place."""
         return bucket_look.hash_faults(self.bucket, found, self._ask)
 
-    def read(self, name: str, file: str, limit_bytes: int) -> bytes:
+    def read(self, found: Manifest, file: str, limit_bytes: int) -> bytes:
         """See Place."""
-        return self._ask(lambda: self.bucket.read(f"{name}/{file}", limit_bytes))[:limit_bytes]
+        where = bucket_look.folder(self.bucket, found, self._ask)
+        return self._ask(lambda: self.bucket.read(f"{where}/{file}", limit_bytes))[:limit_bytes]
 
     def drop(self, name: str) -> None:
         """See Place."""

@@ -14,6 +14,7 @@ from nightspot.checkpoint.store_errors import AbsentError, BusyError, StoreError
 from nightspot.checkpoint.store_patience import Patience
 
 NAME = re.compile(r"step-(\d{9,18})")
+FOLDER_DIGITS = 32
 HASH = "nightspot-hash"  # metadata of each object: algorithm:hex, as in the manifest
 THREADS = 8
 
@@ -37,12 +38,36 @@ def raw(bucket: Bucket, name: str, ask: Patience) -> bytes:
     return found
 
 
+def own_folder(found: Manifest) -> str:
+    """Where an upload puts a checkpoint's files: named by their hashes, so that under one key there is ever only one content.
+
+    Whoever is late, an earlier attempt on another machine, cannot change what a stored checkpoint consists of.
+    """
+    return f"{found.name}/{found.digest[:FOLDER_DIGITS]}"
+
+
+def folder(bucket: Bucket, found: Manifest, ask: Patience) -> str:
+    """Where its files are: as they were uploaded, or beside the manifest, where somebody copied a whole folder."""
+    places = (own_folder(found), found.name)
+    every = ((place, file) for file in found.files for place in places)
+    return next((place for place, file in every if _is_there(bucket, f"{place}/{file.name}", ask)), places[0])
+
+
+def _is_there(bucket: Bucket, key: str, ask: Patience) -> bool:
+    try:
+        ask(lambda: bucket.head(key))
+    except AbsentError:
+        return False
+    return True
+
+
 def faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
     """What is wrong with its files as far as can be seen without reading them: missing, of another size, of another hash."""
+    where = folder(bucket, found, ask)
 
     def look(file: File) -> str | None:
         try:
-            there = ask(lambda: bucket.head(f"{found.name}/{file.name}"))
+            there = ask(lambda: bucket.head(f"{where}/{file.name}"))
         except AbsentError:
             return f"{file.name} is missing"
         if there.size_bytes != file.size_bytes:
@@ -56,10 +81,11 @@ def faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
 
 def hash_faults(bucket: Bucket, found: Manifest, ask: Patience) -> list[str]:
     """The same from every byte."""
+    where = folder(bucket, found, ask)
 
     def look(file: File) -> str | None:
         digest = _hashing.new(found.algorithm)
-        for block in blocks(bucket, f"{found.name}/{file.name}", file.size_bytes, ask):
+        for block in blocks(bucket, f"{where}/{file.name}", file.size_bytes, ask):
             digest.update(block)
         return altered(file) if digest.hexdigest() != file.hash else None
 

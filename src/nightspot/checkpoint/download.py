@@ -97,11 +97,12 @@ class Fetcher:
             if stop.is_set():
                 return
             try:
-                self._chunk(found, receiving, start)
+                self._chunk(where, receiving, start)
             except BaseException:
                 stop.set()  # the others need not go on: one wrong byte is enough
                 raise
 
+        where = bucket_look.folder(self.bucket, found, self.ask)
         with _open_all(into, found) as files:
             tasks = [pool.submit(fetch, one, start) for one in files for start in one.starts]
             try:
@@ -115,9 +116,9 @@ class Fetcher:
             for one in files:
                 one.finish(found.name)
 
-    def _chunk(self, found: Manifest, receiving: _Receiving, start: int) -> None:
+    def _chunk(self, where: str, receiving: _Receiving, start: int) -> None:
         file = receiving.file
-        key, count = f"{found.name}/{file.name}", min(CHUNK_BYTES, file.size_bytes - start)
+        key, count = f"{where}/{file.name}", min(CHUNK_BYTES, file.size_bytes - start)
         if not count:
             if self.ask(lambda: self.bucket.head(key)).size_bytes:
                 raise DamagedError(f"{key} is not empty")

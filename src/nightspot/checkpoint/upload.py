@@ -1,8 +1,9 @@
 """One committed checkpoint -> a bucket. Files first, the manifest last and only if nobody else's is there.
 
-A checkpoint of the bucket exists once its manifest does. Each file is hashed once more as it is read, so that what has
-gone bad on this disk since the commit is not sent as good; each body carries a checksum that the bucket checks; and before
-the manifest every file is asked for by name. What an earlier try has sent already is kept if it is proven to be the same bytes.
+A checkpoint of the bucket exists once its manifest does, and its files are under keys that name their content. Each file is
+hashed once more as it is read, so that what has gone bad on this disk since the commit is not sent as good; each body carries
+a checksum that the bucket checks; and before the manifest every file is asked for by name. What an earlier try has sent
+already is kept if it is proven to be the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightspot.checkpoint import _hashing, manifest
-from nightspot.checkpoint.bucket_look import HASH
+from nightspot.checkpoint.bucket_look import HASH, own_folder
 from nightspot.checkpoint.bucket_objects import Bucket, Part, crc32
 from nightspot.checkpoint.errors import DamagedError
 from nightspot.checkpoint.manifest import MANIFEST, File, Manifest
@@ -40,6 +41,11 @@ class Source:
     manifest: Manifest
     raw: bytes
     files: Mapping[str, int]
+
+    @property
+    def folder(self) -> str:
+        """Where its files go, below the prefix."""
+        return own_folder(self.manifest)
 
 
 @contextmanager
@@ -88,16 +94,16 @@ class Sender:
         name = source.manifest.name
         if self._is_there(source):
             return False
-        there = {one.key: one.size_bytes for one in self.ask(lambda: list(self.bucket.objects(f"{name}/")))}
-        begun = dict(self.ask(lambda: self.bucket.uploads(f"{name}/")))
+        there = {one.key: one.size_bytes for one in self.ask(lambda: list(self.bucket.objects(f"{source.folder}/")))}
+        begun = dict(self.ask(lambda: self.bucket.uploads(f"{source.folder}/")))
         with closing(_Pool(self.threads)) as pool:
             for _ in range(3):  # a file that somebody overwrote meanwhile is sent once more
-                missing = [file for file in source.manifest.files if not self._kept(name, file, there)]
+                missing = [file for file in source.manifest.files if not self._kept(source.folder, file, there)]
                 if not missing:
                     break
                 with suppress(AbsentError):  # somebody gave up an upload of ours: once more, from its beginning
                     self._send_files(pool, source, missing, begun)
-                there = {f"{name}/{file.name}": file.size_bytes for file in source.manifest.files}
+                there = {f"{source.folder}/{file.name}": file.size_bytes for file in source.manifest.files}
             else:
                 raise TakenError(
                     f"{self.bucket.uri}/{name}: its files change while they are sent: two trainings share a prefix"
@@ -118,9 +124,9 @@ class Sender:
             )
         return True
 
-    def _kept(self, name: str, file: File, there: Mapping[str, int]) -> bool:
+    def _kept(self, folder: str, file: File, there: Mapping[str, int]) -> bool:
         """Whether that very file is in the bucket: of the right size, and with our hash, which only a whole object can have."""
-        key = f"{name}/{file.name}"
+        key = f"{folder}/{file.name}"
         if there.get(key) != file.size_bytes:
             return False
         try:
@@ -135,14 +141,14 @@ class Sender:
             if file.size_bytes <= self._part_bytes(file):
                 self._send_whole(pool, source, file)
             else:
-                key = f"{source.manifest.name}/{file.name}"
+                key = f"{source.folder}/{file.name}"
                 unfinished.append(self._send_parts(pool, source, file, begun.pop(key, None)))
         pool.settle()
         for complete in unfinished:
             complete()
 
     def _send_whole(self, pool: _Pool, source: Source, file: File) -> None:
-        key, metadata = f"{source.manifest.name}/{file.name}", self._metadata(source, file)
+        key, metadata = f"{source.folder}/{file.name}", self._metadata(source, file)
         hashing = _Hashing(source, file)
         body = hashing.read(0, file.size_bytes)
         hashing.check()
@@ -150,7 +156,7 @@ class Sender:
 
     def _send_parts(self, pool: _Pool, source: Source, file: File, upload: str | None) -> Callable[[], None]:
         """Reads and hashes in order, sends side by side; what is left to do once all parts are there."""
-        key, size = f"{source.manifest.name}/{file.name}", self._part_bytes(file)
+        key, size = f"{source.folder}/{file.name}", self._part_bytes(file)
         metadata, kept = self._metadata(source, file), self._parts(key, upload)
         if upload is None or not kept:
             upload = self.ask(lambda: self.bucket.begin(key, self.abilities.checksum, metadata))
@@ -212,7 +218,8 @@ class Sender:
     def _send_manifest(self, source: Source) -> None:
         key = f"{source.manifest.name}/{MANIFEST}"
         if not self.abilities.conditional:  # allowed by the user: see docs/stores.md
-            self.ask(lambda: self.bucket.put(key, source.raw, self.abilities.checksum))
+            if not self._is_there(source):
+                self.ask(lambda: self.bucket.put(key, source.raw, self.abilities.checksum))
             return
         try:
             self.ask(lambda: self.bucket.put_new(key, source.raw, self.abilities.checksum))

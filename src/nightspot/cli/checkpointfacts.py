@@ -139,7 +139,7 @@ def _states(place: Place, found: Manifest) -> tuple[str, ...]:
     trees = [file.name for file in found.files if file.name.endswith(".json") and file.name != INDEX]
     names: set[str] = set()
     for tree in trees:
-        names |= set(_json(place, found.name, tree, STATE_LIMIT_BYTES))
+        names |= set(_json(place, found, tree, STATE_LIMIT_BYTES))
     return tuple(sorted(names - {"random"}))
 
 
@@ -147,7 +147,7 @@ def _tensors(place: Place, found: Manifest) -> tuple[Tensor, ...]:
     """From the index, where there is one that can be read: it may be the damaged file."""
     if INDEX not in [file.name for file in found.files]:
         return ()
-    entries = _json(place, found.name, INDEX, INDEX_LIMIT_BYTES).get("tensors", {})
+    entries = _json(place, found, INDEX, INDEX_LIMIT_BYTES).get("tensors", {})
     try:
         return tuple(_tensor(key, entry) for key, entry in entries.items())
     except (KeyError, TypeError, AttributeError, ValueError):
@@ -159,9 +159,9 @@ def _tensor(key: str, entry: Mapping[str, Any]) -> Tensor:
     return Tensor(key, str(entry["dtype"]), tuple(int(size) for size in entry["shape"]), files)
 
 
-def _json(place: Place, name: str, file: str, limit_bytes: int) -> Mapping[str, Any]:
+def _json(place: Place, found: Manifest, file: str, limit_bytes: int) -> Mapping[str, Any]:
     try:
-        value = json.loads(place.read(name, file, limit_bytes))
+        value = json.loads(place.read(found, file, limit_bytes))
     except (AbsentError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
