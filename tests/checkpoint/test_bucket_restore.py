@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,25 @@ def test_a_local_one_of_that_name_that_is_damaged_makes_room(server: Server, tmp
     assert found == one
     assert manifest.verify(folder / one.name) == one
     assert manifest.unfinished(folder) == []
+
+
+def test_a_checkpoint_of_more_files_than_may_be_open_at_once_comes(server: Server, tmp_path: Path) -> None:
+    """As of many ranks. Those of the server count, too: it is in this process."""
+    uri, one = server.fresh(), made(tmp_path / "elsewhere", 1, {f"f-{n}.bin": bytes([n]) * 20 for n in range(130)})
+    for file in one.files:
+        server.put(uri, f"{one.name}/{file.name}", (tmp_path / "elsewhere" / one.name / file.name).read_bytes())
+    server.put(uri, f"{one.name}/{MANIFEST}", one.to_bytes())
+    before, used = (
+        resource.getrlimit(resource.RLIMIT_NOFILE),
+        {int(path.name) for path in Path("/proc/self/fd").iterdir()},
+    )
+    free = (number for number in itertools.count() if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, 100, None)), before[1]))
+    try:
+        assert fetch(uri, tmp_path / "here") == (one, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert manifest.verify(tmp_path / "here" / one.name) == one
 
 
 def test_it_is_written_where_nobody_looks_if_there_is_such_a_place(server: Server, tmp_path: Path) -> None:

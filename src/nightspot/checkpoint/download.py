@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class Fetcher:
                 raise
 
         where = bucket_look.folder(self.bucket, found, self.ask)
-        with _open_all(into, found) as files:
+        with _closing(_Receiving(into / file.name, file, found) for file in found.files) as files:
             tasks = [pool.submit(fetch, one, start) for one in files for start in one.starts]
             try:
                 for task in tasks:
@@ -113,8 +113,6 @@ class Fetcher:
                 for task in tasks:
                     task.cancel()
                 pool.shutdown(wait=True)  # before the files are closed
-            for one in files:
-                one.finish(found.name)
 
     def _chunk(self, where: str, receiving: _Receiving, start: int) -> None:
         file = receiving.file
@@ -122,6 +120,7 @@ class Fetcher:
         if not count:
             if self.ask(lambda: self.bucket.head(key)).size_bytes:
                 raise DamagedError(f"{key} is not empty")
+            receiving.done(start)
             return
         position = start
         for block in bucket_look.blocks(self.bucket, key, file.size_bytes, self.ask, start, count):
@@ -140,56 +139,72 @@ class Fetcher:
 
 
 class _Receiving:
-    """One file, arriving in chunks in any order; hashed in order, from what was written."""
+    """One file, arriving in chunks in any order; hashed in order, from what was written.
 
-    def __init__(self, path: Path, file: File, algorithm: str) -> None:
-        self.file = file
+    Open from its first chunk to its last: of a checkpoint with very many files only so many are open as threads receive.
+    """
+
+    def __init__(self, path: Path, file: File, found: Manifest) -> None:
+        self.file, self._path, self._checkpoint = file, path, found.name
         self.starts = range(0, max(file.size_bytes, 1), CHUNK_BYTES)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._hash, self._hashed = _hashing.new(algorithm), 0
+        self._hash, self._hashed = _hashing.new(found.algorithm), 0
+        self._descriptor: int | None = None
         self._arrived: set[int] = set()
         self._lock = threading.Lock()
 
     def write(self, block: bytes, position: int) -> None:
         """Any thread."""
+        with self._lock:
+            descriptor = self._opened()
         view = memoryview(block)
         while view:
-            written = os.pwrite(self._descriptor, view, position)
+            written = os.pwrite(descriptor, view, position)
             view, position = view[written:], position + written
 
     def done(self, start: int) -> None:
-        """A chunk is there: hash on as far as there is no gap."""
+        """A chunk is there: hash on as far as there is no gap. After the last the file is on the disk.
+
+        Raises DamagedError where it is not the file that the manifest names.
+        """
         with self._lock:
             self._arrived.add(start)
             while self._hashed in self._arrived:
                 self._arrived.remove(self._hashed)
-                self._hash_chunk(min(self._hashed + CHUNK_BYTES, self.file.size_bytes))
+                self._hash_chunk(self._opened(), min(self._hashed + CHUNK_BYTES, self.file.size_bytes))
+            if self._hashed == self.file.size_bytes:
+                self._finish(self._opened())
 
-    def _hash_chunk(self, end: int) -> None:
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        return self._descriptor
+
+    def _hash_chunk(self, descriptor: int, end: int) -> None:
         while self._hashed < end:
-            block = os.pread(self._descriptor, min(READ_BYTES, end - self._hashed), self._hashed)
+            block = os.pread(descriptor, min(READ_BYTES, end - self._hashed), self._hashed)
             self._hash.update(block)
             self._hashed += len(block)
 
-    def finish(self, checkpoint: str) -> None:
-        """Raises DamagedError where it is not the file that the manifest names."""
+    def _finish(self, descriptor: int) -> None:
         if self._hash.hexdigest() != self.file.hash:
-            raise DamagedError(f"{checkpoint}: {self.file.name} does not have the hash it was written with")
-        os.fsync(self._descriptor)
+            raise DamagedError(f"{self._checkpoint}: {self.file.name} does not have the hash it was written with")
+        os.fsync(descriptor)
+        self.close()
 
     def close(self) -> None:
         """Let go."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
 
 
 @contextmanager
-def _open_all(folder: Path, found: Manifest) -> Iterator[list[_Receiving]]:
-    files: list[_Receiving] = []
+def _closing(files: Iterable[_Receiving]) -> Iterator[list[_Receiving]]:
+    every = list(files)
     try:
-        files.extend(_Receiving(folder / file.name, file, found.algorithm) for file in found.files)
-        yield files
+        yield every
     finally:
-        for one in files:
+        for one in every:
             one.close()
 
 
