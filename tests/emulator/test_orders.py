@@ -26,8 +26,8 @@ def until(done: Callable[[], bool]) -> None:
 )
 def test_a_job_is_interrupted_as_ordered_and_begins_again(tmp_path: Path, how: str, died: list[str]) -> None:
     with stage(tmp_path) as at:
-        at.create("wanted", hyper={"run_real_s": "3", "code_on_sigterm": "75"})
-        at.create("other", hyper={"run_real_s": "1"})
+        at.create("wanted", hyper={"run_real_s": "600,0", "code_on_sigterm": "75"})
+        at.create("other")
         at.until("wanted", "Training")
         order = Orders(tmp_path / "orders").give("wanted", how)
         until(lambda: not order.exists())
@@ -35,6 +35,8 @@ def test_a_job_is_interrupted_as_ordered_and_begins_again(tmp_path: Path, how: s
         assert statuses(job)[2:5] == ["Training", "Interrupted", "Starting"]
         assert job["SecondaryStatus"] == "Completed" and statuses(job).count("Interrupted") == 1
         assert did(at, "wanted")[0] == died and len(did(at, "wanted")) == 2
+        at.until("other", "Training")
+        at.fleet.of("other")[0].code = 0
         assert statuses(at.over("other")).count("Interrupted") == 0
 
 
@@ -42,7 +44,7 @@ def test_an_order_waits_until_the_job_trains(tmp_path: Path) -> None:
     order = Orders(tmp_path / "orders").give("later", KILL)
     with stage(tmp_path) as at:
         assert order.exists()
-        at.create("later", hyper={"run_real_s": "0.5"})
+        at.create("later", hyper={"run_real_s": "600,0"})
         assert statuses(at.over("later")).count("Interrupted") == 1
         assert not order.exists()
 

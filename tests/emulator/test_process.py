@@ -182,12 +182,12 @@ def test_a_port_that_is_taken_is_refused(emulated: Emulated, tmp_path: Path) -> 
 
 
 def test_it_leaves_by_itself_when_nobody_wants_it_any_more(emulated: Emulated) -> None:
-    running = emulated("--idle-exit", "2s")
-    client("s3", running.endpoint_url).create_bucket(Bucket="bucket")
-    script = "sleep 4"
+    running = emulated("--idle-exit", "4s")
+    script = "sleep 6"
     client("sagemaker", running.endpoint_url).create_training_job(
         **request("busy", AlgorithmSpecification=shell(script))
     )
+    client("s3", running.endpoint_url).create_bucket(Bucket="bucket")
     assert running.process.wait(PATIENCE_S) == 0
     again = emulated()
     assert job_of(again, "busy")["TrainingJobStatus"] == "Completed"
@@ -196,12 +196,16 @@ def test_it_leaves_by_itself_when_nobody_wants_it_any_more(emulated: Emulated) -
 def test_the_sync_goes_silent_when_asked_to_and_training_goes_on(emulated: Emulated) -> None:
     running = emulated("--faults", "no-sync=1", "--sync-every", "6s")
     client("s3", running.endpoint_url).create_bucket(Bucket="bucket")
-    script = "cd /opt/ml/checkpoints; echo 1 > a; sleep 2; echo 1 > b; sleep 1; echo trained > /opt/ml/model/m"
-    client("sagemaker", running.endpoint_url).create_training_job(
+    late = "echo 1 > b; sleep 1; echo trained > /opt/ml/model/m; exit 0"
+    script = f"trap '{late}' TERM; cd /opt/ml/checkpoints; echo 1 > a; while :; do sleep 0.1; done"
+    api = client("sagemaker", running.endpoint_url)
+    api.create_training_job(
         **request("silent", AlgorithmSpecification=shell(script)),
         CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"},
     )
-    until(running, "silent", "Completed")
+    wait_for("the only sync", lambda: _has(running, "checkpoints/a"))
+    api.stop_training_job(TrainingJobName="silent")
+    until(running, "silent", "Stopped")
     assert _has(running, "out/silent/output/model.tar.gz")
     assert (_has(running, "checkpoints/a"), _has(running, "checkpoints/b")) == (True, False)
 

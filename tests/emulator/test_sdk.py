@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
+from typing import IO, Callable, cast
 
 import pytest
 
 from nightspot.emulator.clients import client, without_aws
+from nightspot.emulator.orders import NOTICE, Orders
 from tests.emulator.emulated import Emulated, emulated, needs_container
 from tests.emulator.stage import statuses
 
@@ -20,20 +23,37 @@ __all__ = ["emulated"]
 pytestmark = [needs_container, pytest.mark.slow]
 FIT = Path(__file__).parent / "sdk/fit.py"
 TIMEOUT_S = 280.0
-# Again and again, in real seconds: capacity for 28, none for 4. The script waits for an interruption, so one of them will do.
-SCALE = 120
-TRACE = {"metadata": {"gap_seconds": 4 * SCALE}, "data": [1] * 7 + [0]}
 # The SDK would tell its makers of each call.
 SDK_CONFIG = "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
+
+
+def fitted(variables: dict[str, str], folder: Path, interrupt: Callable[[], object]) -> str:
+    """What the notebook prints. The script waits for an interruption in its fourth epoch; it comes once the third one's line is here."""
+    words = [sys.executable, "-u", str(FIT), "bkt"]
+    with (folder / "errors").open("w+") as errors:
+        notebook = subprocess.Popen(words, env=variables, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True)
+        watchdog = threading.Timer(TIMEOUT_S, notebook.kill)
+        watchdog.start()
+        lines = []
+        for line in cast("IO[str]", notebook.stdout):
+            lines.append(line)
+            if "epoch=3 " in line:
+                interrupt()
+        code = notebook.wait()
+        watchdog.cancel()
+        errors.seek(0)
+        said = errors.read()
+    assert code == 0, "".join(lines)[-3000:] + said[-3000:]
+    assert "sm-pysdk" not in said
+    return "".join(lines)
 
 
 def test_the_sdk_fits_through_an_interruption_with_streamed_logs_and_the_script_resumes(
     emulated: Emulated, tmp_path: Path
 ) -> None:
-    trace, config = tmp_path / "trace.json", tmp_path / "sdk.yaml"
-    trace.write_text(json.dumps(TRACE))
+    config, state = tmp_path / "sdk.yaml", tmp_path / "emulator"
     config.write_text(SDK_CONFIG)
-    running = emulated("--market", "never", "--market", f"ml.g5.xlarge={trace}", "--time-scale", str(SCALE))
+    running = emulated("--market", "never", "--market", "ml.g5.xlarge=always", "--time-scale", "120", state=state)
     s3 = client("s3", running.endpoint_url)
     s3.create_bucket(Bucket="bkt")
     s3.put_object(Bucket="bkt", Key="data/numbers.csv", Body=b"1,2,3")
@@ -44,21 +64,17 @@ def test_the_sdk_fits_through_an_interruption_with_streamed_logs_and_the_script_
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
         "HOME": str(tmp_path),
     }
-    done = subprocess.run(
-        [sys.executable, str(FIT), "bkt"],
-        env=variables,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "sm-pysdk" not in done.stderr
+    api = client("sagemaker", running.endpoint_url)
+
+    def interrupt() -> None:
+        (job,) = api.list_training_jobs()["TrainingJobSummaries"]
+        Orders(state / "orders").give(job["TrainingJobName"], NOTICE)
+
+    printed = fitted(variables, tmp_path, interrupt)
     for line in ("epoch=3 ", "resumed after epoch 3", "epoch=4 ", "epoch=6 ", "Interrupted - ", "Training seconds"):
-        assert line in done.stdout, line
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    job = client("sagemaker", running.endpoint_url).describe_training_job(TrainingJobName=told["job"])
+        assert line in printed, line
+    told = json.loads(printed.strip().splitlines()[-1])
+    job = api.describe_training_job(TrainingJobName=told["job"])
     assert job["TrainingJobStatus"] == "Completed"
     shown = statuses(job)
     assert shown[0] == "Starting"
