@@ -40,6 +40,16 @@ def forge(checkpoint: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (checkpoint / MANIFEST).write_bytes(replace(whole, files=files).to_bytes())
 
 
+def rows(first: int, count: int, at: int = 0) -> dict[str, Any]:
+    """A piece of whole rows of the table, which has three."""
+    return {"file": "data-0-000.bin", "offset_bytes": at, "offsets": [first, 0], "sizes": [count, 2]}
+
+
+def column(first: int, at: int = 0) -> dict[str, Any]:
+    """A piece of one of its two columns."""
+    return {"file": "data-0-000.bin", "offset_bytes": at, "offsets": [0, first], "sizes": [3, 1]}
+
+
 FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a shape that no memory holds": lambda entry: (
         entry.update(shape=[1 << 40, 2]),
@@ -51,6 +61,18 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a file that is not there": lambda entry: entry["pieces"][0].update(file="data-9-999.bin"),
     "a file of somebody else": lambda entry: entry["pieces"][0].update(file="../../secret"),
     "a dtype of its own": lambda entry: entry.update(dtype="float77"),
+    "pieces that overlap and leave a hole": lambda entry: entry.update(pieces=[rows(0, 2), rows(1, 1, at=16)]),
+    "columns that overlap and leave a hole": lambda entry: entry.update(pieces=[column(0), column(0, at=12)]),
+    "pieces that leave a hole": lambda entry: entry.update(pieces=[rows(0, 2)]),
+    "a piece that is there twice": lambda entry: entry.update(pieces=[rows(0, 3), rows(0, 3)]),
+    "a piece of another shape": lambda entry: entry["pieces"][0].update(offsets=[0], sizes=[3]),
+    "a piece that sticks out": lambda entry: entry["pieces"][0].update(offsets=[1, 0]),
+    "a size in words": lambda entry: entry["pieces"][0].update(sizes=["3", "2"]),
+    "a size that is no whole number": lambda entry: entry["pieces"][0].update(sizes=[3.0, 2.0]),
+    "a shape that is a number": lambda entry: entry.update(shape=6),
+    "no pieces at all": lambda entry: entry.pop("pieces"),
+    "a file that is no name": lambda entry: entry["pieces"][0].update(file=7),
+    "a place that is no number": lambda entry: entry["pieces"][0].update(offset_bytes=None),
 }
 
 

@@ -18,6 +18,7 @@ from nightspot.checkpoint.errors import DamagedError
 from nightspot.checkpoint.layout import Span, Target, box_bytes, targets
 from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, open_plain, rank_file
 from nightspot.checkpoint.pieces import ITEM_BYTES
+from nightspot.checkpoint.tiling import check_index
 
 BLOCK_BYTES = 8 << 20
 MOST_BUFFERS = 512  # in one call; the system's own limit is 1024
@@ -48,7 +49,9 @@ def read_trees(checkpoint: Path, manifest: Manifest, rank: int) -> tuple[dict[st
     """The trees for `rank`, and the index: key -> dtype, shape, pieces. Raises as `read` does."""
     found = {file.name: file for file in manifest.files}
     texts = [_json(checkpoint, found.get(name), manifest.algorithm) for name in (STATE, rank_file(rank), INDEX)]
-    return texts[0] | texts[1], texts[2].get("tensors", {})
+    index = texts[2].get("tensors", {})
+    check_index(index, manifest.name)
+    return texts[0] | texts[1], index
 
 
 def read_own(checkpoint: Path, manifest: Manifest, rank: int) -> dict[str, Any]:
