@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Iterable
+
+from nightspot.market.trace import Trace
+
 HOUR_S = 3600.0
 
 
@@ -23,3 +30,36 @@ def on_demand_cost_usd(work_s: float, lead_s: float, price_usd_per_hour: float, 
 def saving(paid_usd: float, against_usd: float) -> float:
     """The share saved: 0.7 is 70 %; negative where it was dearer; 0 where there was nothing to pay."""
     return 1.0 - paid_usd / against_usd if against_usd > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceHistory:
+    """What one Pool cost over time: (from when on, USD for an hour), in order, known until `end_utc`."""
+
+    changes: tuple[tuple[float, float], ...]
+    end_utc: float
+
+    @classmethod
+    def of(cls, prices: Iterable[tuple[float, float]], end_utc: float) -> PriceHistory:
+        """From (time, price) in any order; of two at one time the later one given counts. ValueError without any."""
+        changes = tuple(sorted(dict(prices).items()))
+        if not changes:
+            raise ValueError("a price history needs at least one price")
+        return cls(changes, max(end_utc, changes[-1][0] + 1.0))
+
+    def usd_per_hour(self, utc: float) -> float:
+        """The price at that time; before the first, the first."""
+        index = bisect_right(self.changes, (utc, math.inf))
+        return self.changes[max(0, index - 1)][1]
+
+    @property
+    def mean_usd_per_hour(self) -> float:
+        """Over all of its time."""
+        times = [utc for utc, _ in self.changes] + [self.end_utc]
+        spent = sum([(b - a) * usd for a, b, (_, usd) in zip(times, times[1:], self.changes, strict=False)])
+        return spent / (self.end_utc - times[0])
+
+    def trace(self, price_cap_usd_per_hour: float) -> Trace:
+        """When it cost less than that: what somebody saw who bids no more."""
+        changes = [(utc, usd < price_cap_usd_per_hour) for utc, usd in self.changes]
+        return Trace.from_changes(changes, self.end_utc)

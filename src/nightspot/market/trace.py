@@ -61,6 +61,20 @@ class Trace:
         period_s = on_grid(len(states) * tick_s) if repeats else math.inf
         return cls(first_up, tuple(flips_s), on_grid(start_utc), period_s)
 
+    @classmethod
+    def from_changes(cls, changes_utc: Sequence[tuple[float, bool]], end_utc: float, *, repeats: bool = True) -> Trace:
+        """A recorded Trace from (time, state from then on), in order, watched until `end_utc`. ValueError where they do not increase."""
+        times = [on_grid(utc) for utc, _ in changes_utc] + [on_grid(end_utc)]
+        if not changes_utc or any(b <= a for a, b in itertools.pairwise(times)):
+            raise ValueError(
+                "a trace needs at least one time, each later than the one before, and an end after the last"
+            )
+        states = [state for _, state in changes_utc]
+        first_up = states[-1] if repeats else states[0]
+        before = (first_up, *states)
+        flips_s = [utc - times[0] for i, utc in enumerate(times[:-1]) if states[i] != before[i]]
+        return cls(first_up, tuple(flips_s), times[0], times[-1] - times[0] if repeats else math.inf)
+
     @property
     def flips_utc(self) -> tuple[float, ...]:
         """The flips (of one repetition, the one that begins at `start_utc`) in market time."""
@@ -137,8 +151,11 @@ ALWAYS = Trace(first_up=True)
 NEVER = Trace(first_up=False)
 
 
-def parse_trace(text: str, name: str, start_utc: float = 0.0) -> Trace:
-    """A recorded Trace from JSON text. After its end it begins again. JobFileError, naming the file `name` and the field, if it is none."""
+def parse_trace(text: str, name: str, start_utc: float = 0.0, need: int | None = None) -> Trace:
+    """A recorded Trace from JSON text. After its end it begins again. JobFileError, naming the file `name` and the field, if it is none.
+
+    With `need`, ticks may be counts of instances: capacity is there where there are so many. Other formats: `market.formats`.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -149,16 +166,17 @@ def parse_trace(text: str, name: str, start_utc: float = 0.0) -> Trace:
     gap_s = metadata.get("gap_seconds") if isinstance(metadata, dict) else None
     if isinstance(gap_s, bool) or not isinstance(gap_s, (int, float)) or not (0.001 <= gap_s <= 1e9):
         raise _wrong(name, "metadata.gap_seconds", gap_s, "expected the seconds from one tick to the next")
-    return Trace.from_ticks(_ticks(document.get("data"), name), float(gap_s), start_utc)
+    return Trace.from_ticks(_ticks(document.get("data"), name, need), float(gap_s), start_utc)
 
 
-def _ticks(data: Any, name: str) -> list[int]:
+def _ticks(data: Any, name: str, need: int | None) -> list[bool]:
     if not isinstance(data, list) or not data:
         raise _wrong(name, "data", data, "expected a list with one 0 or 1 for each tick")
     for index, tick in enumerate(data):
-        if not (isinstance(tick, (int, float)) and tick in (0, 1)):
-            raise _wrong(name, f"data[{index}]", tick, "expected 0 (no capacity) or 1 (capacity)")
-    return data
+        if not isinstance(tick, (int, float)) or (tick not in (0, 1) if need is None else not 0 <= tick < math.inf):
+            wanted = "0 (no capacity) or 1 (capacity)" if need is None else "how many instances there were"
+            raise _wrong(name, f"data[{index}]", tick, f"expected {wanted}")
+    return [tick >= (need or 1) for tick in data]
 
 
 def _wrong(name: str, field: str, value: object, expected: str) -> JobFileError:
