@@ -165,6 +165,31 @@ def test_an_uploader_killed_in_the_middle_of_a_file_is_started_again_and_goes_on
     assert whole(uri, one.name) == []
 
 
+def test_where_no_process_can_be_started_training_goes_on_and_the_next_one_is_tried(
+    server: Server, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = server.fresh()
+    first, second = made(tmp_path, 1, SMALL), made(tmp_path, 2, SMALL)
+    ours = opened(uri)
+
+    def none_left(*_: Any, **__: Any) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(subprocess, "Popen", none_left)
+        ours.start()
+        assert ["Resource temporarily unavailable" in one for one in said(ours.poll())] == [True]
+        ours.submit(first.name)
+        assert ours.waiting is None
+        [failed] = ours.finish(LONG_S)
+    assert isinstance(failed, Failed) and failed.name == first.name and not failed.final
+    assert "the uploader cannot be started" in failed.why
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    ours.submit(second.name)
+    assert stored(ours.finish(LONG_S)) == [second.name]
+
+
 TRAINER = """
 import sys, time
 from pathlib import Path

@@ -102,6 +102,7 @@ class Store:
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._left, self._starts = b"", 0
+        self._untold: list[Outcome] = []  # what happened here, and goes with what is heard next
         self._waiting: str | None = None  # the newest submitted one whose outcome is not known
 
     @property
@@ -135,13 +136,16 @@ class Store:
 
     def start(self) -> None:
         """Start the uploader before there is anything to upload: what is wrong with the bucket is heard early."""
-        if self._channel is None:
-            self._start()
+        if (why := self._unstarted()) is not None:
+            self._untold.append(Said(f"{why}; it is tried again at the next checkpoint"))
 
     def submit(self, name: str) -> None:
         """Upload this committed checkpoint, in the background, before all that were submitted earlier and are not begun."""
+        if (why := self._unstarted()) is not None:
+            self._waiting = None
+            self._untold.append(Failed(name, why, final=False))
+            return
         self._waiting = name
-        self.start()
         self._send(name)
 
     def poll(self) -> list[Outcome]:
@@ -161,16 +165,30 @@ class Store:
             self._channel.close()
         self._channel = None
 
+    def _unstarted(self) -> str | None:
+        """Why there is no uploader; None: there is one. Training must not end because no process can be started."""
+        if self._channel is not None:
+            return None
+        try:
+            self._start()
+        except OSError as error:
+            return f"the uploader cannot be started: {error}"
+        return None
+
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._starts += 1
         words = [json.dumps(sys.path), str(theirs.fileno()), json.dumps(asdict(self._task))]
         # Our process group: whoever ends this training's group ends it as well. Our stderr: only faults are said there.
         command, nowhere = [sys.executable, "-c", _PROGRAM, *words], subprocess.DEVNULL
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=nowhere, stdout=nowhere)
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=nowhere, stdout=nowhere)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         ours.settimeout(0)
-        self._channel, self._left = ours, b""
+        self._channel, self._left, self._starts = ours, b"", self._starts + 1
 
     def _send(self, name: str) -> None:
         if self._channel is not None:
@@ -179,6 +197,9 @@ class Store:
                 self._channel.sendall(json.dumps({"submit": name}).encode() + b"\n", socket.MSG_NOSIGNAL)
 
     def _hear(self, within_s: float) -> list[Outcome]:
+        if self._untold:
+            told, self._untold = self._untold, []
+            return told
         if self._channel is None:
             return []
         try:
@@ -204,7 +225,7 @@ class Store:
                 Failed(lost, f"the uploader ended {MOST_STARTS} times before it had uploaded anything", final=False)
             ]
         self.submit(self._waiting)
-        return [Said("the uploader ended before its time, and was started again")]
+        return [] if self._untold else [Said("the uploader ended before its time, and was started again")]
 
     def _outcome(self, told: dict[str, Any]) -> Outcome:
         kind, name = told["kind"], told.get("name", "")
