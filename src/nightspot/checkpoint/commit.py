@@ -38,11 +38,10 @@ def commit(order: Order, source: Source, beat: Beat = nothing, base: Base | None
         algorithm = _hashing.preferred()
         files = [*base.files, *write_parts(order, order.parts, source, algorithm, beat)]
         manifest = finish(order, [*files, _index(order, source, algorithm, base)], algorithm)
-        order.unfinished.rename(order.final)
+        disk.publish(order.unfinished, order.final)
     except BaseException:
         shutil.rmtree(order.unfinished, ignore_errors=True)
         raise
-    disk.sync_folder(order.final.parent)
     return manifest
 
 

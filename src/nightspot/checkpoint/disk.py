@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from nightspot.checkpoint import _hashing
@@ -41,6 +41,21 @@ def write_blocks(
     finally:
         os.close(descriptor)
     return File(path.name, size_bytes, digest.hexdigest())
+
+
+def publish(unfinished: Path, final: Path) -> None:
+    """Give a folder that is on disk its name, for good.
+
+    Raises OSError; it does not have that name then, as far as the disk still does what it is asked: what nobody knows to be
+    durable must not stand among those that are, or retention would drop these in its favour.
+    """
+    unfinished.rename(final)
+    try:
+        sync_folder(final.parent)
+    except OSError:
+        with suppress(OSError):
+            final.rename(unfinished)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

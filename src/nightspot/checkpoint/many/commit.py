@@ -21,6 +21,7 @@ from typing import Any
 
 from nightspot.checkpoint import _hashing, disk, manifest
 from nightspot.checkpoint.commit import Beat, Source, finish, index_bytes, nothing, write_parts
+from nightspot.checkpoint.errors import DamagedError
 from nightspot.checkpoint.manifest import INDEX, File, Manifest
 from nightspot.checkpoint.order import Order
 
@@ -149,8 +150,7 @@ def _commit_all(
             (order.unfinished / f"rank-{rank}.{state}").unlink(missing_ok=True)
     files = [*own, *(File(*file) for told in theirs for file in told["files"]), index]
     made = finish(order, files, algorithm)
-    order.unfinished.rename(order.final)
-    disk.sync_folder(order.final.parent)
+    disk.publish(order.unfinished, order.final)
     return made
 
 
@@ -174,11 +174,19 @@ def _await(order: Order, patience: Patience) -> Manifest:
     while True:
         seen = _look(order.unfinished)  # before the look for its end: the rename changes both at once
         if order.name in _names(order.final.parent):
-            return manifest.read(order.final)
+            return _committed(order)
         if seen is None:
             raise OSError("rank 0 has given it up")
         _check(order.unfinished)
         patience.wait(seen, "rank 0")
+
+
+def _committed(order: Order) -> Manifest:
+    """Raises OSError where rank 0 has taken it back: its name could not be made to last."""
+    try:
+        return manifest.read(order.final)
+    except DamagedError as error:
+        raise OSError(f"rank 0 has taken it back: {error}") from error
 
 
 def _give_up(order: Order, mark: Mark, why: str) -> None:
