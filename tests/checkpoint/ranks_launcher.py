@@ -37,6 +37,24 @@ def launch(folder: Path, size: int, act: Callable[..., Any], *arguments: object,
 
     folder: for what they say. act: a function of a module, called with `arguments` in each rank.
     """
+    return _launched(folder, size, act, arguments, environment, lambda processes: _watch(processes, together=True))
+
+
+def launch_apart(
+    folder: Path, size: int, act: Callable[..., Any], *arguments: object, **environment: str
+) -> list[Rank]:
+    """Likewise, as on machines of their own: when one dies, nobody tells the others."""
+    return _launched(folder, size, act, arguments, environment, lambda processes: _watch(processes, together=False))
+
+
+def _launched(
+    folder: Path,
+    size: int,
+    act: Callable[..., Any],
+    arguments: tuple[object, ...],
+    environment: Mapping[str, str],
+    watch: Callable[[list[Any]], None],
+) -> list[Rank]:
     folder.mkdir(parents=True, exist_ok=True)
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size), **environment}
     processes: list[Any] = []
@@ -47,7 +65,7 @@ def launch(folder: Path, size: int, act: Callable[..., Any], *arguments: object,
         mine = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         processes.append(CONTEXT.Process(target=_live, args=(mine, said, result, act, arguments)))
         processes[-1].start()
-    _watch(processes)
+    watch(processes)
     return [_ended(folder, rank, process) for rank, process in enumerate(processes)]
 
 
@@ -58,10 +76,11 @@ def free_port() -> int:
     return port
 
 
-def _watch(processes: list[Any]) -> None:
+def _watch(processes: list[Any], *, together: bool) -> None:
     until_s = time.monotonic() + LIMIT_S
     while any(process.is_alive() for process in processes):
-        if time.monotonic() > until_s or any(process.exitcode not in (None, 0) for process in processes):
+        died = together and any(process.exitcode not in (None, 0) for process in processes)
+        if time.monotonic() > until_s or died:
             _end(processes)
             return
         time.sleep(0.02)

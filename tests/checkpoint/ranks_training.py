@@ -21,7 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
-from nightspot.checkpoint import ResumableSampler, Session
+from nightspot.checkpoint import ResumableSampler, Session, disk
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.notice import POLL_INTERVAL_S
 
@@ -106,6 +106,10 @@ def blow(step: int, rank: int) -> None:
         return
     if name in ("BEFORE", "AFTER"):
         die_around_snapshot(name)
+    elif name == "MACHINE":
+        die_with_writer()
+    elif name == "WRITING":
+        die_while_writing()
     elif name == "REQUEST":
         Path(os.environ["NIGHTSPOT_SAVE_REQUEST"]).touch()
         time.sleep(2 * POLL_INTERVAL_S)  # a session looks so often, and these steps are much shorter
@@ -126,6 +130,33 @@ def die_around_snapshot(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     Background.begin = dying  # type: ignore[assignment,method-assign]
+
+
+def die_with_writer() -> None:
+    """In the save that comes now, and before the writer has begun it: as a machine's end takes both."""
+    begin = Background.begin
+
+    def dying(hand: Background, *arguments: Any) -> None:
+        writer = hand._writer
+        assert writer is not None
+        os.kill(writer._process.pid, signal.SIGSTOP)
+        begin(hand, *arguments)
+        os.kill(writer._process.pid, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Background.begin = dying  # type: ignore[method-assign,assignment]
+
+
+def die_while_writing() -> None:
+    """In the save that comes now, which this process makes itself, with some of its files written."""
+    write = disk.write
+
+    def dying(path: Path, *rest: Any) -> Any:
+        if path.suffix == ".json":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(path, *rest)
+
+    disk.write = dying  # type: ignore[assignment]
 
 
 def train(folder: Path, kind: str, until: int | None = None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 
 from nightspot.checkpoint import Session, background, manifest, saving
 from nightspot.checkpoint.background import Background
+from nightspot.checkpoint.errors import SaveError
 from tests.checkpoint.helpers import lines
 from tests.checkpoint.test_background import Training, open_files, restored, wait_until
 
@@ -47,6 +50,66 @@ def test_a_silent_writer_is_given_up_by_steps_alone(training: Training, monkeypa
     assert training.pid != stuck
     assert training.saver.wait()
     assert training.durable() > 1
+
+
+HOOKED: list[Any] = []  # what python tells of each look into a folder; such a hook cannot be taken off again
+
+
+def looks_into(folder: Path) -> list[str]:
+    """From now on: what this thread does with files of the folder."""
+    looked: list[str] = []
+    here = threading.get_ident()
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.partition(".")[0] in ("open", "os", "shutil", "glob", "pathlib") and threading.get_ident() == here:
+            looked.extend(f"{event} {one}" for one in arguments[:2] if str(one).startswith(str(folder)))
+
+    if not HOOKED:
+        sys.addaudithook(lambda event, arguments: HOOKED[-1](event, arguments) if HOOKED else None)
+    HOOKED.append(hook)
+    return looked
+
+
+def test_a_disk_that_does_not_answer_is_never_touched_by_a_step(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who touches it hangs, and cannot even be killed; so all that is done there is done by a writer. The next one hangs, too."""
+    training.step(asked=True)
+    assert training.saver.wait()
+    monkeypatch.setattr(background, "STUCK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(background, "KILL_PATIENCE_S", 0.1)
+    monkeypatch.setattr(background, "BOOT", "import time; time.sleep(60)")
+    looked = looks_into(training.checkpoints)
+    try:
+        training.stop_writer()
+        training.step(asked=True)
+        training.saver.hand.give_up()
+        training.step()
+        training.step(asked=True)
+        assert "does not answer" in training.warnings()[-1]
+        with pytest.raises(SaveError):
+            training.step(asked=True)
+        assert looked == []
+    finally:
+        HOOKED.clear()
+    assert isinstance(training.saver.hand, Background), "and not by the training itself"
+
+
+def test_a_disk_that_answers_again_is_used_again(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "STUCK_PATIENCE_S", 0.1)
+    answers = training.checkpoints / "answers"
+    hangs = f"import pathlib, time\nwhile not pathlib.Path({str(answers)!r}).exists(): time.sleep(0.01)\n"
+    training.stop_writer()
+    monkeypatch.setattr(background, "BOOT", hangs + background.BOOT)
+    training.step(asked=True)
+    training.saver.hand.give_up()
+    training.step(asked=True)
+    assert training.saver.failed_saves == 2
+    answers.touch()
+    monkeypatch.setattr(background, "STUCK_PATIENCE_S", 60.0)
+    training.step(asked=True)
+    assert training.saver.wait()
+    assert training.durable() == 4
 
 
 def test_a_writer_at_work_is_not_silent_however_long_a_step_takes(training: Training) -> None:

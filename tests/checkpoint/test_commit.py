@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nightspot.checkpoint import manifest
+from nightspot.checkpoint.ahead.writing import Base
 from nightspot.checkpoint.commit import commit
 from nightspot.checkpoint.manifest import INDEX, MANIFEST
 from nightspot.checkpoint.order import Order
@@ -45,6 +46,21 @@ def test_everything_is_on_disk_before_the_rename_and_the_rename_before_the_end(
         "rename to step-000000001",
         f"fsync {tmp_path.name} False",
     ]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_checkpoint_that_somebody_put_there_meanwhile_is_not_newer_than_the_next(tmp_path: Path, ahead: bool) -> None:
+    """Else retention would drop what this training saves from now on. Also where tables were copied ahead under the earlier name."""
+    files = {"state.json": b"weights"}
+    mine, base = order(tmp_path, files), None
+    if ahead:
+        mine.unfinished.mkdir()
+        base = Base(mine.unfinished, (), {})
+    shutil.copytree(tmp_path / write(tmp_path).name, tmp_path / "step-000000041")
+    made = commit(mine, Bytes(files), base=base)
+    assert made.name == "step-000000042"
+    assert manifest.verify(tmp_path / "step-000000042").digest == made.digest
+    assert not list(tmp_path.glob("*.tmp-*"))
 
 
 @pytest.mark.parametrize("failing", range(1, 7))
@@ -109,7 +125,9 @@ def test_an_error_of_the_source_itself_is_passed_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_is_never_written_over(tmp_path: Path) -> None:
+def test_a_checkpoint_is_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that came after the look for the highest number."""
+    monkeypatch.setattr("nightspot.checkpoint.commit.above_all", lambda order: order)
     good = write(tmp_path)
     again = order(tmp_path, {"state.json": b"2"})
     taken = Order.from_bytes(again.to_bytes().replace(again.name.encode(), good.name.encode()))

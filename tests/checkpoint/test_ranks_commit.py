@@ -3,9 +3,12 @@
 import errno
 import json
 import os
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from nightspot.checkpoint import _hashing, disk, manifest
 from nightspot.checkpoint.commit import Source
 from nightspot.checkpoint.manifest import Head, Manifest
 from nightspot.checkpoint.many import commit as many
+from nightspot.checkpoint.many import life
+from nightspot.checkpoint.many.life import Life, claim
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part
 
@@ -36,6 +41,14 @@ def entries_of(rank: int) -> bytes:
 def source(rank: int) -> Source:
     memory = memoryview(bytes([rank] * 8) + b"{}" + entries_of(rank))
     return lambda part: memory[part.start_bytes : part.start_bytes + part.size_bytes]
+
+
+def died() -> str:
+    """What a process of this machine said of itself that is no more."""
+    with subprocess.Popen(["/bin/true"]) as process:
+        process.wait()
+    host, _, began = life.here().split(" ")
+    return f"{host} {process.pid} {began}"
 
 
 def together(act: Callable[[int], Any]) -> list[Any]:
@@ -124,21 +137,92 @@ def test_what_is_done_is_not_taken_back(tmp_path: Path) -> None:
     assert [path.name for path in mine.unfinished.iterdir()] == ["rank-1.done"]
 
 
+def test_a_disk_that_does_not_answer_does_not_hold_up_who_gives_a_save_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(many, "ABANDON_PATIENCE_S", 0.01)
+    monkeypatch.setattr(many, "_marks", lambda _: answers.wait(60) and {})
+    many.abandon(order(tmp_path, 1), "its writer is gone")
+    assert list(tmp_path.glob("*/rank-1.*")) == [], "it goes on before anything is said"
+    answers.set()
+
+
 def test_a_rank_whose_training_is_gone_waits_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "ORPHAN_LIMIT_S", 0.05)
     with pytest.raises(OSError, match="no word from rank 1, 2"):
         many.commit(order(tmp_path, 0), source(0), orphaned=lambda: True)
 
 
-def test_nobody_gives_up_as_long_as_something_moves() -> None:
+def test_nobody_gives_up_as_long_as_something_moves(tmp_path: Path) -> None:
     now_s = 0.0
-    patience = many.Patience(lambda: None, many.never, lambda: now_s)
+    patience = many.Patience(order(tmp_path, 0), lambda: None, many.never, lambda: now_s)
     for look in range(5):
         now_s += many.QUIET_LIMIT_S
-        patience.wait(look, "rank 1")
+        patience.wait(look, {1: Life.LIVES})
     now_s += many.QUIET_LIMIT_S + 1
     with pytest.raises(OSError, match="no word from rank 1"):
-        patience.wait(4, "rank 1")
+        patience.wait(4, {1: Life.LIVES})
+
+
+def test_a_living_rank_is_waited_for_also_where_ones_own_training_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk may be slow. Of one that has shown no sign of life nobody knows whether it ever comes."""
+    monkeypatch.setattr(many, "ORPHAN_LIMIT_S", 0.0)
+    patience = many.Patience(order(tmp_path, 0), lambda: None, lambda: True)
+    for _ in range(3):
+        patience.wait("the same", {1: Life.LIVES})
+    with pytest.raises(OSError, match="no word from rank 1"):
+        patience.wait("the same", {1: Life.UNKNOWN})
+
+
+@pytest.mark.parametrize("dead", range(SIZE))
+def test_a_rank_that_died_in_the_middle_of_a_save_fails_it_on_the_others_at_once(
+    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said in the folder which process it is, and nothing more."""
+
+    def act(rank: int) -> Any:
+        mine = order(tmp_path, rank)
+        if rank != dead:
+            return many.commit(mine, source(rank))
+        mine.unfinished.mkdir(exist_ok=True)
+        claim(mine.unfinished, rank).write_text(died())
+        return many.Mark(mine.unfinished, rank).begin()
+
+    monkeypatch.setattr(many, "QUIET_LIMIT_S", 3600.0)
+    made = together(act)
+    failed = [str(one) for rank, one in enumerate(made) if rank != dead]
+    assert all(f"rank {dead} died" in one or "rank 0: rank" in one or "given it up" in one for one in failed), made
+    assert any(f"rank {dead} died" in one for one in failed)
+    assert manifest.names(tmp_path) == []
+
+
+def test_a_rank_whose_trainer_died_before_its_writer_began_is_waited_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "BEGIN_LIMIT_S", 0.05)
+    peers = (life.here(), died(), life.here())
+    with pytest.raises(OSError, match="rank 1 died"):
+        many.commit(replace(order(tmp_path, 0), peers=peers), source(0))
+
+
+def test_a_rank_that_did_its_part_and_died_is_missed_by_nobody(tmp_path: Path) -> None:
+    """What it wrote is whole, and named with its hashes."""
+
+    def act(rank: int) -> Any:
+        mine = replace(order(tmp_path, rank), peers=(died(),) * SIZE)
+        if rank == 0:
+            while {"rank-1.done", "rank-2.done"} - set(many._names(mine.unfinished)):
+                time.sleep(0.01)
+            for other in (1, 2):
+                claim(mine.unfinished, other).write_text(died())
+        return many.commit(mine, source(rank))
+
+    assert {type(one) for one in together(act)} == {Manifest}
+    named = {file.name for file in manifest.verify(tmp_path / "step-000000001").files} | {"MANIFEST.json"}
+    assert named == {path.name for path in (tmp_path / "step-000000001").iterdir()}
 
 
 def test_a_rank_with_other_hashes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

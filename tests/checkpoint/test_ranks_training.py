@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nightspot.checkpoint import manifest
-from tests.checkpoint.ranks_launcher import Rank, free_port, launch
+from tests.checkpoint.ranks_launcher import LIMIT_S, Rank, free_port, launch, launch_apart
 from tests.checkpoint.ranks_training import train
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +70,23 @@ def test_one_rank_killed_in_the_middle_of_a_save_leaves_a_checkpoint_for_all(
     again = run(tmp_path, 2, "ddp")
     assert restored(again) == [[f"step-{whole:09d}", float(whole)]] * 2
     assert ends(again) == undisturbed
+
+
+@pytest.mark.parametrize(("blow", "background"), [("MACHINE@4@1", "1"), ("WRITING@4@0", "0")])
+def test_the_others_leave_soon_where_a_rank_and_its_writer_die_inside_a_save(
+    tmp_path: Path, blow: str, background: str
+) -> None:
+    """Nobody tells them, as on another machine: they see that its process is gone, and do not wait ten minutes as for one that hangs."""
+    lost = int(blow[-1])
+    died = launch_apart(
+        tmp_path / "said", 2, train, tmp_path, "ddp", BLOW=blow, NIGHTSPOT_CHECKPOINT_BACKGROUND=background
+    )
+    other = died[1 - lost]
+    assert died[lost].code == -signal.SIGKILL
+    assert other.code == 1, f"it left by itself, and was not ended after {LIMIT_S} s: {other.said}"
+    assert f"rank {lost} died before its part of the checkpoint was done" in other.said
+    assert manifest.names(tmp_path) == ["step-000000003", "step-000000002"]
+    assert manifest.verify(tmp_path / "step-000000003").head.units_done == 3.0
 
 
 def test_one_step_back_together_where_one_ranks_file_is_damaged(tmp_path: Path, undisturbed: list[Any]) -> None:

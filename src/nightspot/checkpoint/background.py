@@ -28,6 +28,7 @@ from nightspot.checkpoint.waiting import readable
 
 MESSAGE_BYTES = 1 << 16
 START_PATIENCE_S = 60.0
+STUCK_PATIENCE_S = 10.0  # the same, after one that did not get on: most likely the disk does not answer
 END_PATIENCE_S = 30.0
 KILL_PATIENCE_S = 5.0  # who waits for a disk that hangs dies only when it answers
 MOST_LOOK_S = 30.0  # of silence that one look can show: after a longer one all of us may have been suspended
@@ -50,6 +51,9 @@ class Background:
         self._arena: Arena | None = None
         self._writer: _Process | None = None
         self._in_flight = self._basing = False
+        self._stuck = (
+            False  # the last writer did not get on: whatever is done with this disk, another process has to do it
+        )
         self._seen_s = 0.0  # when we last looked for a sign of life of the writer, or gave it something to do
         self._silence_s = 0.0  # without any, until then
         self._refused: str | None = None  # why the writer has no memory
@@ -105,9 +109,15 @@ class Background:
 
     def give_up(self) -> None:
         """Kill the writer."""
+        self._stuck = self._in_flight or self._basing
         if self._writer is not None:
             self._writer.kill()
             self._died()
+
+    def hurry(self) -> None:
+        """Tell the writer."""
+        if self._writer is not None:
+            self._writer.hurry()
 
     def close(self) -> None:
         """End the writer, and let go of the memory."""
@@ -129,14 +139,26 @@ class Background:
             if self._arena is not None:
                 self._writer.share(self._arena)
         while not self._writer.ready:
-            message = self._writer.hear(START_PATIENCE_S)
-            if message is None or "ended" in message:
-                why = "it does not answer" if message is None else message["ended"]
-                self.give_up()
-                raise NoWriterError(f"a writer process cannot be started here: {why}")
-            self._understand(message)
+            self._wait_for_ready(self._writer)
+        self._stuck = False
         if self._refused is not None:
             raise NoWriterError(f"memory to share with a writer process is not to be had here: {self._refused}")
+
+    def _wait_for_ready(self, writer: _Process) -> None:
+        """Raises NoWriterError where there can be none; OSError where it does not get at the disk: we would not, either, and be stuck."""
+        message = writer.hear(STUCK_PATIENCE_S if self._stuck else START_PATIENCE_S)
+        if message is None:
+            self._stuck = True
+            raise OSError(
+                "the writer process does not open the folder of checkpoints: most likely the disk does not answer"
+            )
+        if "ended" not in message:
+            self._understand(message)
+            return
+        why, stuck = f"a writer process cannot be started here: {message['ended']}", self._stuck
+        self.give_up()
+        self._stuck = stuck
+        raise OSError(why) if stuck else NoWriterError(why)
 
     def _arena_of(self, size_bytes: int) -> Arena:
         if self._arena is None or self._arena.size_bytes < size_bytes:
@@ -236,17 +258,22 @@ class _Process:
         self.ready = self.ready or "ready" in message
         return message
 
+    def hurry(self) -> None:
+        """That there is something to hear says it already."""
+        with suppress(OSError):
+            self._tell({"do": "hurry"})
+
     def kill(self) -> None:
         """By force."""
         self._killed()
         self._close()
 
     def end(self) -> None:
-        """Let it finish what it does, and wait for it."""
+        """Let it finish what it does, and wait for it. One that has not even opened its folder has nothing to finish."""
         with suppress(OSError):
             self._tell({"do": "end"})
         try:
-            self._process.wait(END_PATIENCE_S)
+            self._process.wait(END_PATIENCE_S if self.ready else KILL_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
         self._close()

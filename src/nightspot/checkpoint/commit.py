@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
-from nightspot.checkpoint import _hashing, disk
+from nightspot.checkpoint import _hashing, disk, manifest
 from nightspot.checkpoint.ahead.patches import merge
 from nightspot.checkpoint.ahead.writing import Base
 from nightspot.checkpoint.manifest import INDEX, MANIFEST, File, Manifest
@@ -31,9 +33,12 @@ def commit(order: Order, source: Source, beat: Beat = nothing, base: Base | None
     beat: called each time something was written. base: what is in the unfinished folder already. Raises OSError (disk
     full, I/O error); what was written until then is removed.
     """
+    order = above_all(order)
     if base is None:
         order.unfinished.mkdir()
         base = Base(order.unfinished, (), {})
+    elif base.folder != order.unfinished:
+        base.folder.rename(order.unfinished)
     try:
         algorithm = _hashing.preferred()
         files = [*base.files, *write_parts(order, order.parts, source, algorithm, beat)]
@@ -43,6 +48,16 @@ def commit(order: Order, source: Source, beat: Beat = nothing, base: Base | None
         shutil.rmtree(order.unfinished, ignore_errors=True)
         raise
     return manifest
+
+
+def above_all(order: Order) -> Order:
+    """The same save under a name above all checkpoints that are there: somebody may have put one into the folder since training began.
+
+    Raises OSError.
+    """
+    highest = max(map(manifest.number, manifest.names(Path(order.folder))), default=0)
+    taken = highest >= manifest.number(order.name)
+    return replace(order, name=f"step-{highest + 1:09d}") if taken else order
 
 
 def write_parts(order: Order, parts: Iterable[Part], source: Source, algorithm: str, beat: Beat) -> list[File]:

@@ -62,5 +62,8 @@ class Hand(Protocol):
     def give_up(self) -> None:
         """The save in flight does not get on: end it by force."""
 
+    def hurry(self) -> None:
+        """The training leaves by an error: the save in flight need not wait long for ranks that show no sign of life."""
+
     def close(self) -> None:
         """No more saves. What was begun is done."""

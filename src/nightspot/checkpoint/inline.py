@@ -56,6 +56,9 @@ class Inline:
     def give_up(self) -> None:
         """Nothing is ever in flight."""
 
+    def hurry(self) -> None:
+        """Nothing is ever in flight."""
+
     def close(self) -> None:
         """Let go of the memory."""
         self._bounce = None

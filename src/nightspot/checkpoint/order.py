@@ -16,7 +16,8 @@ class Order:
 
     name, token: the checkpoint is written as `staging/NAME.tmp-TOKEN` and becomes `folder/NAME`.
     parts: its files. entries: where this rank's part of `index.json` lies in the arena, as JSON.
-    keep, keep_every, bad: what retention needs (see there). rank, size: of the processes that train.
+    keep, keep_every, bad: what retention needs (see there). rank, size: of the processes that train; peers: which these are (see
+        `many.life`), by rank.
     base: the tables of this save were copied ahead, into the same folder (see the room `ahead`).
     """
 
@@ -33,6 +34,7 @@ class Order:
     rank: int = 0
     size: int = 1
     base: bool = False
+    peers: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> Path:
@@ -54,5 +56,5 @@ class Order:
         told = json.loads(raw)
         told["head"] = Head(**told["head"])
         told["parts"] = tuple(Part(**part) for part in told["parts"])
-        told["entries"], told["bad"] = Part(**told["entries"]), tuple(told["bad"])
+        told["entries"], told["bad"], told["peers"] = Part(**told["entries"]), tuple(told["bad"]), tuple(told["peers"])
         return cls(**told)

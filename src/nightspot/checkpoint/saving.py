@@ -189,6 +189,11 @@ class Saver:
             name, flown_s = late.name, now_s - late.began_s
         return Standing(saves_s, self.durable, now_s - self.durable_s, name, flown_s)
 
+    def hurry(self) -> None:
+        """This process leaves by an error, most likely because another rank is gone: do not wait long for one of which nobody knows."""
+        if self.ranks.size > 1 and self.busy:
+            self.hand.hurry()
+
     def close(self) -> None:
         """Wait for the save in flight, and let go of everything."""
         try:
@@ -247,6 +252,7 @@ class Saver:
             bad=kept.bad,
             rank=self.ranks.rank,
             size=self.ranks.size,
+            peers=self._names.peers,
         )
 
     def _do_without_writer(self, why: NoWriterError) -> None:

@@ -125,6 +125,8 @@ class Session:
         refusal = self._refusal(error) if isinstance(error, ConfigError) else None
         try:
             if self._saver is not None:
+                if kind is not None:
+                    self._saver.hurry()
                 self._saver.close()
         finally:
             self._notice.remove()

@@ -9,6 +9,7 @@ talk over a socket in whole messages of JSON; a save's order comes as a file in 
 | `arena`: size_bytes, with a descriptor | `allocated`, or `refused`: why |
 | `save`, with a file that holds the order | `committed`, or `failed`: why; `trouble` with older ones; `beat` meanwhile |
 | `memory`, `base`, `drop` | see the room `ahead` |
+| `hurry`, during a save of several ranks | nothing: the trainer leaves by an error, silent ranks are not waited for |
 | `end` | it ends |
 """
 
@@ -153,7 +154,7 @@ class Writer:
     def _commit(self, order: Order) -> Manifest:
         if order.size == 1:
             return commit(order, self._part, self._tell_beat, self._bases.take(order))
-        return many.commit(order, self._part, self._tell_beat, self._trainer.gone)
+        return many.commit(order, self._part, self._tell_beat, self._trainer.waiting)
 
     def _part(self, part: Part) -> memoryview:
         assert self._memory is not None  # noqa: S101

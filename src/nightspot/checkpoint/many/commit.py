@@ -4,7 +4,7 @@ the writers, while training goes on, and where the trainers have died meanwhile.
 Each rank writes its files and, last, `rank-R.done`, which names them. Rank 0 waits for all of these, then writes index and
 manifest and renames, as for one process. A rank whose files cannot be written says so by `rank-R.failed`: both are its
 `rank-R.writing` under another name, since a full disk still renames. What has a `.failed` is never committed; what has
-a `.done` no longer changes. Standard library only.
+a `.done` no longer changes. A rank that died without a word is found by `rank-R.alive` (see `life`). Standard library only.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ from nightspot.checkpoint import _hashing, disk, manifest
 from nightspot.checkpoint.commit import Beat, Source, finish, index_bytes, nothing, write_parts
 from nightspot.checkpoint.errors import DamagedError
 from nightspot.checkpoint.manifest import INDEX, File, Manifest
+from nightspot.checkpoint.many.life import Beating, Life, Watch, claim
 from nightspot.checkpoint.order import Order
 
-QUIET_LIMIT_S = 600.0  # nothing in the folder has changed for so long: somebody is gone who did not say so
-ORPHAN_LIMIT_S = 10.0  # the same, once this rank's own training is gone
+QUIET_LIMIT_S = 600.0  # nothing in the folder has changed for so long: who is awaited is stuck
+ORPHAN_LIMIT_S = (
+    10.0  # the same, once this rank's own training is gone or leaves, where nobody knows whether the others live
+)
+ABANDON_PATIENCE_S = 2.0
 POLL_INTERVAL_S = 0.02
 MOST_ERROR_CHARACTERS = 2000
 _MARK = re.compile(r"rank-(\d+)\.(writing|done|failed)")
@@ -40,28 +45,40 @@ def never() -> bool:
 def commit(order: Order, source: Source, beat: Beat = nothing, orphaned: Callable[[], bool] = never) -> Manifest:
     """As `commit.commit`, for one rank of several: returns once rank 0 has committed what all have written.
 
-    orphaned: whether the training of this rank is gone. Raises OSError on every rank where it failed on one.
+    orphaned: whether the training of this rank is gone, or leaves by an error. Raises OSError on every rank where it failed on one.
     """
     mark = _open(order)
+    with Beating(claim(order.unfinished, order.rank)):
+        return _commit(order, mark, source, beat, Patience(order, beat, orphaned))
+
+
+def _commit(order: Order, mark: Mark, source: Source, beat: Beat, patience: Patience) -> Manifest:
     try:
         algorithm = _hashing.preferred()
         files = write_parts(order, order.parts, source, algorithm, beat)
         entries = json.loads(bytes(source(order.entries)))
         if order.rank == 0:
-            return _commit_all(order, files, entries, algorithm, Patience(beat, orphaned))
+            return _commit_all(order, files, entries, algorithm, patience)
         disk.sync_folder(order.unfinished)
         mark.done(files, entries, algorithm)
     except BaseException as error:
         _give_up(order, mark, str(error))
         raise
-    return _await(order, Patience(beat, orphaned))
+    return _await(order, patience)
 
 
 def abandon(order: Order, why: str) -> None:
     """Say for this rank that nothing will come of a save that it could not begin, or whose writer is gone.
 
-    Never raises. What the rank has already written and said to be done is not taken back.
+    Never raises, and waits only a moment for a disk that does not answer. What the rank has already written and said to be done
+    is not taken back.
     """
+    saying = threading.Thread(target=_abandon, args=[order, why], name="nightspot-abandon", daemon=True)
+    saying.start()
+    saying.join(ABANDON_PATIENCE_S)
+
+
+def _abandon(order: Order, why: str) -> None:
     with suppress(OSError):
         order.unfinished.mkdir(exist_ok=True)
     if _marks(order.unfinished).get(order.rank) != "done" and not order.final.exists():
@@ -97,20 +114,31 @@ class Mark:
 
 
 class Patience:
-    """Waits, until nothing has changed for the limit."""
+    """Waits for other ranks: until one of them is gone, or nothing has changed for the limit."""
 
-    def __init__(self, beat: Beat, orphaned: Callable[[], bool], now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, order: Order, beat: Beat, orphaned: Callable[[], bool], now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._beat, self._orphaned, self._now_s = beat, orphaned, now_s
+        self._watch = Watch(order.unfinished, order.peers, now_s)
         self._seen: object = None
         self._since_s = now_s()
 
-    def wait(self, seen: object, whom: str) -> None:
-        """A moment. seen: all that can change. Raises OSError at the end of it."""
+    def look(self, ranks: Sequence[int]) -> dict[int, Life]:
+        """How they are. Before the look for what they have done: who did it and ended is gone, too."""
+        return self._watch.look(ranks)
+
+    def wait(self, seen: object, lives: Mapping[int, Life]) -> None:
+        """A moment. seen: all that can change; lives: of the ranks that are awaited. Raises OSError at the end of it."""
         if seen != self._seen:
             self._seen, self._since_s = seen, self._now_s()
-        limit_s = ORPHAN_LIMIT_S if self._orphaned() else QUIET_LIMIT_S
+        named = f"rank {', '.join(map(str, lives))}"
+        if lost := [rank for rank, life in lives.items() if life is Life.GONE]:
+            raise OSError(f"rank {', '.join(map(str, lost))} died before its part of the checkpoint was done")
+        doubtful = self._orphaned() and Life.UNKNOWN in lives.values()
+        limit_s = ORPHAN_LIMIT_S if doubtful else QUIET_LIMIT_S
         if self._now_s() - self._since_s > limit_s:
-            raise OSError(f"no word from {whom} for {limit_s:.0f} s: its process is gone or stuck")
+            raise OSError(f"no word from {named} for {limit_s:.0f} s: its process is gone or stuck")
         self._beat()
         time.sleep(POLL_INTERVAL_S)
 
@@ -146,7 +174,7 @@ def _commit_all(
     content = index_bytes(merged([entries, *(told["entries"] for told in theirs)]))
     index = disk.write(order.unfinished / INDEX, memoryview(content), algorithm, nothing)
     for rank in range(order.size):
-        for state in ("writing", "done"):
+        for state in ("writing", "done", "alive"):
             (order.unfinished / f"rank-{rank}.{state}").unlink(missing_ok=True)
     files = [*own, *(File(*file) for told in theirs for file in told["files"]), index]
     made = finish(order, files, algorithm)
@@ -157,9 +185,13 @@ def _commit_all(
 def _gather(order: Order, algorithm: str, patience: Patience) -> list[dict[str, Any]]:
     """What the other ranks say, once all are done. Raises OSError if one failed, or says nothing for too long."""
     others = range(1, order.size)
-    while missing := [rank for rank in others if _marks(order.unfinished).get(rank) != "done"]:
+    while True:
+        lives = patience.look(others)
+        marks = _marks(order.unfinished)
+        if not (missing := [rank for rank in others if marks.get(rank) != "done"]):
+            break
         _check(order.unfinished)
-        patience.wait(_look(order.unfinished), f"rank {', '.join(map(str, missing))}")
+        patience.wait(_look(order.unfinished), {rank: lives[rank] for rank in missing})
     found = [json.loads((order.unfinished / f"rank-{rank}.done").read_text()) for rank in others]
     for rank, told in zip(others, found, strict=True):
         if told["algorithm"] != algorithm:
@@ -172,13 +204,14 @@ def _gather(order: Order, algorithm: str, patience: Patience) -> list[dict[str, 
 def _await(order: Order, patience: Patience) -> Manifest:
     """For the others: until rank 0 has committed it. Raises OSError if it is not, or says nothing for too long."""
     while True:
+        lives = patience.look([0])
         seen = _look(order.unfinished)  # before the look for its end: the rename changes both at once
         if order.name in _names(order.final.parent):
             return _committed(order)
         if seen is None:
             raise OSError("rank 0 has given it up")
         _check(order.unfinished)
-        patience.wait(seen, "rank 0")
+        patience.wait(seen, lives)
 
 
 def _committed(order: Order) -> Manifest:
@@ -238,10 +271,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def _look(unfinished: Path) -> object:
-    """What changes as ranks write; None where the folder is gone."""
+    """What changes as ranks write, and not merely live; None where the folder is gone."""
     try:
         with os.scandir(unfinished) as entries:
-            return sorted((entry.name, *_stamp(entry)) for entry in entries)
+            return sorted((entry.name, *_stamp(entry)) for entry in entries if not entry.name.endswith(".alive"))
     except FileNotFoundError:
         return None
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from nightspot.checkpoint import manifest
-from nightspot.checkpoint.many.ranks import Ranks, first
+from nightspot.checkpoint.many.life import here
+from nightspot.checkpoint.many.ranks import Outcome, Ranks, first
 
 
 class Names:
-    """Counts on from what is in the folder. token: of this session, in the names of what is unfinished."""
+    """Counts on from what is in the folder. token: of this session, in the names of what is unfinished. peers: which processes
+    train, by rank."""
 
     def __init__(self, folder: Path, among: Ranks, above: int = 0) -> None:
         """All ranks must make one. above: a number in use elsewhere, in a bucket. Raises what `first` raises."""
-        self._folder, self._size, self._above = folder, among.size, above
+        self._folder, self._above = folder, above
         self._last, self.token = first(among, self._begin)
+        self.peers = tuple(told.value for told in among.outcomes(Outcome(value=here())))
 
     def next(self) -> str:
-        """One higher each time, whatever became of the last. One process looks into the folder again: somebody may have
-        put something there.
+        """One higher each time, whatever became of the last. Nobody looks into the folder: training must not wait for a disk that
+        does not answer. Whoever writes does (see `commit.above_all`).
         """
         self._last += 1
-        if self._size == 1:
-            with suppress(OSError):  # the save itself will say what is wrong with the folder
-                self._last = max(self._last, manifest.number(manifest.next_name(self._folder)))
         return f"step-{self._last:09d}"
 
     def _begin(self) -> tuple[int, str]:
