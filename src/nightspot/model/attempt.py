@@ -55,7 +55,9 @@ class Attempt:
     `seen` is False while the launch is only an intent. `units_start`: units durable when it was launched.
     `queued_s`: how long it has waited in a queue, the present wait not counted. `trained_from_utc` is when the first unit of work of its
     latest incarnation began, `first_saved_utc` when that incarnation's first Checkpoint was seen;
-    `stop_utc` when it was first told to stop. A live Attempt has no outcome.
+    `stop_utc` when it was first told to stop. A live Attempt has no outcome. Its latest wait in a queue began at `queued_utc`, its capacity
+    was there at `granted_utc`, whichever is later. A PROBE that was told `go`, at `gone_utc`, trains from then on: its role is TRAIN, and
+    `units_start` what was durable then; `probed_s` of that time it had waited in a queue.
     """
 
     number: int
@@ -72,6 +74,10 @@ class Attempt:
     phase_before_unknown: Phase | None = None
     incarnation: int = 1
     queued_s: float = 0.0
+    queued_utc: float | None = None
+    granted_utc: float | None = None
+    gone_utc: float | None = None
+    probed_s: float = 0.0
     trained_from_utc: float | None = None
     trained_from_units: float = 0.0
     first_saved_utc: float | None = None
@@ -101,6 +107,12 @@ class Attempt:
     def waited_s(self, until_utc: float) -> float:
         """Seconds in a queue, up to that time: nothing is held then, and nothing billed."""
         return self.queued_s + (max(0.0, until_utc - self.phase_utc) if self.shown is Phase.QUEUED else 0.0)
+
+    def waits_for_capacity(self, incarnation: int) -> bool:
+        """Whether it had none yet, as far as was seen, before that incarnation's next phase."""
+        if self.granted_utc is None or incarnation > self.incarnation:
+            return True
+        return self.queued_utc is not None and self.granted_utc < self.queued_utc
 
     @property
     def launched(self) -> bool:

@@ -113,6 +113,8 @@ class Offer:
 class Abilities:
     """What a backend can do with a Pool. The loop and the policies read this, never a backend's name.
 
+    `beside`: a PROBE may be asked for beside what trains; `handover`: and kept once it is granted, until it is told `go`. A backend says
+    what it can do; in an Observation the job file's consent is in it as well. `handover_s`: from `go` to the first unit of work.
     `calls_s`: how long the calls of one wake may take, where they go far; it is planned with as reaction.
     `assured_s`: capacity seen UP at a wake is not taken for that long. Nobody sells that; a backtest on ticks has it.
     """
@@ -121,6 +123,8 @@ class Abilities:
     restarts_inside: bool = False
     control: bool = True
     beside: bool = False
+    handover: bool = False
+    handover_s: float = 0.0
     visibility_lag_s: float = 0.0
     calls_s: float = 0.0
     assured_s: float = 0.0

@@ -72,13 +72,15 @@ class Holding:
 class WorkLeft:
     """Seconds of work at speed 1. `left_s` counts from the last durable Checkpoint; `undurable_s` of it is done, but not safe.
 
-    `continuous` says that work is durable as it is done (simulations only).
+    `redo_s`: what an interruption is expected to cost, at any moment of training. `continuous` says that work is durable as it is
+    done, or exactly `redo_s` later (simulations only).
     """
 
     left_s: float
     total_s: float
     undurable_s: float = 0.0
     continuous: bool = False
+    redo_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,21 @@ class Observation:
         """What trains, or is about to; None where nothing is held."""
         for holding in self.holdings:
             if holding.role is Role.TRAIN:
+                return holding
+        return None
+
+    @property
+    def probe(self) -> Holding | None:
+        """What was asked for beside it, and waits for `go`."""
+        for holding in self.holdings:
+            if holding.role is Role.PROBE:
+                return holding
+        return None
+
+    def holding(self, pool_id: str) -> Holding | None:
+        """What is held of that Pool, and not being let go, whatever for."""
+        for holding in self.holdings:
+            if holding.pool_id == pool_id and not holding.stopping:
                 return holding
         return None
 

@@ -43,12 +43,14 @@ class Checkpointing:
 
     `interval_s` is what plans reckon with; 0 means that work is durable as it is done (only simulations can say that).
     `interval` is what the training is asked for where that is no time: "auto", "500 steps", "2 units".
+    `redo_s`: with `interval_s` 0, so many seconds of work are done and not durable yet (simulations only, too).
     """
 
     directory: str = ""
     interval_s: float = 900.0
     pattern: str | None = None
     interval: str = ""
+    redo_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Job:
 
     `tail_s` must still fit between the end of training and the deadline. `extend_s`: how long after the deadline a training
     that still runs may go on. `guard_pools`: how many on-demand Pools, in file order, the guard plans to be refused by.
+    `second_request`: a PROBE may wait in a queue beside what trains. `handover`: one may be kept, and billed, until it takes over.
     """
 
     name: str
@@ -126,6 +129,8 @@ class Job:
     time_scale: float = 1.0
     miss_means: str = ""
     timezone: str = "UTC"
+    second_request: bool = False
+    handover: bool = False
 
     def pool(self, pool_id: str) -> Pool:
         """The Pool of that id; KeyError if there is none."""

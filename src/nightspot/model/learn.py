@@ -16,12 +16,13 @@ LET_GO = (AttemptOutcome.RELEASED, AttemptOutcome.INTERRUPTED)
 def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: PhaseChanged) -> Bounds | None:
     """The new bounds, where a start-up took longer than its bound; they hold for the rest of the night.
 
-    Waiting in a queue for Spot is not starting up; waiting for on-demand is: the way out must count it.
+    Waiting in a queue for Spot is not starting up; waiting for on-demand is: the way out must count it. A PROBE's wait for `go` says nothing.
     """
     took_s = event.at_utc - attempt.requested_utc
     if pool.market is Market.SPOT:
         took_s -= attempt.waited_s(event.at_utc)
-    if attempt.incarnation > 1 or bounds is None or took_s <= bounds.lead_s:
+    straight = attempt.incarnation == 1 and attempt.gone_utc is None
+    if bounds is None or not straight or took_s <= bounds.lead_s:
         return None
     return changed(bounds, lead_s=took_s)
 

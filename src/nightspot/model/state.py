@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Callable, Iterable, Mapping
 
+from nightspot.model import moves
 from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
-from nightspot.model.capacity import Bounds, Market, Offer
+from nightspot.model.capacity import Bounds, Market, Offer, Sight
 from nightspot.model.change import changed
 from nightspot.model.decision import Decision
 from nightspot.model.events import (
@@ -148,8 +149,11 @@ def _opened(state: RunState, _event: RunOpened) -> RunState:
 
 
 def _offer(state: RunState, event: OfferChanged) -> RunState:
-    offers = dict(state.offers)
-    offers[event.pool_id] = Offer(event.pool_id, event.seen, event.at_utc)
+    offers, before = dict(state.offers), state.offers.get(event.pool_id)
+    offer = Offer(event.pool_id, event.seen, event.at_utc)
+    if event.seen is Sight.UNKNOWN and before is not None and before.seen is not Sight.UNKNOWN:
+        offer = changed(offer, last=before.seen, last_utc=event.at_utc, last_since_utc=before.since_utc)
+    offers[event.pool_id] = offer
     return changed(state, seq=state.seq + 1, offers=offers)
 
 
@@ -195,24 +199,13 @@ def _seen(state: RunState, event: AttemptSeen) -> RunState:
 
 def _phase(state: RunState, event: PhaseChanged) -> RunState:
     attempt = state.attempt(event.number)
-    change: dict[str, Any] = {
-        "phase": event.phase,
-        "phase_utc": event.at_utc,
-        "incarnation": event.incarnation,
-        "queued_s": attempt.waited_s(event.at_utc),
-    }
-    if event.phase is Phase.TRAINING:  # in each incarnation once
-        change |= {
-            "trained_from_utc": event.at_utc,
-            "trained_from_units": event.units_done,
-            "first_saved_utc": None,
-            "units_done": event.units_done,
-        }
-        pool = state.job.pool(attempt.pool_id)
-        learned = slower_lead(pool, state.bounds.get(attempt.pool_id), attempt, event)
-        bounds = state.bounds if learned is None else {**state.bounds, attempt.pool_id: learned}
-        return _change(state, event.number, {"bounds": bounds, "on_demand_asked_utc": None}, **change)
-    return _change(state, event.number, **change)
+    change = moves.moved(attempt, event)
+    if event.phase is not Phase.TRAINING:
+        return _change(state, event.number, **change)
+    pool = state.job.pool(attempt.pool_id)
+    learned = slower_lead(pool, state.bounds.get(attempt.pool_id), attempt, event)
+    bounds = state.bounds if learned is None else {**state.bounds, attempt.pool_id: learned}
+    return _change(state, event.number, {"bounds": bounds, "on_demand_asked_utc": None}, **change)
 
 
 def _interruption(state: RunState, event: InterruptionSeen) -> RunState:
@@ -249,16 +242,7 @@ def _told(state: RunState, event: Told) -> RunState:
     state = changed(state, told=state.told | {event.word})
     if event.number == 0:
         return changed(state, seq=state.seq + 1)
-    if event.word == "checkpoint":
-        return _change(state, event.number, save_asked_utc=event.at_utc)
-    change: dict[str, Any] = {"told": event.word, "told_utc": event.at_utc}
-    if event.word == "stop":
-        before_utc = state.attempt(event.number).stop_utc
-        before = state.attempt(event.number)
-        change |= {"phase": Phase.STOPPING, "phase_utc": event.at_utc, "queued_s": before.waited_s(event.at_utc)}
-        change["stopped_in_queue"] = before.stopped_in_queue or before.shown is Phase.QUEUED
-        change["stop_utc"] = event.at_utc if before_utc is None else before_utc
-    return _change(state, event.number, **change)
+    return _change(state, event.number, **moves.told(state.attempt(event.number), event, state.durable_units))
 
 
 def _warned(state: RunState, event: Warned) -> RunState:
@@ -278,21 +262,7 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
         # From when it was learned: what was not known could not be acted on, and the next Pool's turn comes first.
         learned_utc = max(event.at_utc, event.learned_utc)
         state = changed(state, refused_utc={**state.refused_utc, attempt.pool_id: learned_utc})
-    return _change(
-        state,
-        event.number,
-        outcome=event.outcome,
-        phase=Phase.ENDED,
-        phase_utc=event.at_utc,
-        ended_utc=event.at_utc,
-        queued_s=attempt.waited_s(event.at_utc),
-        units_done=event.units_done,
-        billable_s=event.billable_s,
-        cost_usd=event.cost_usd,
-        artifact_sha256=event.artifact_sha256,
-        exit_code=event.exit_code,
-        detail=event.detail,
-    )
+    return _change(state, event.number, **moves.ended(attempt, event))
 
 
 def _limit(state: RunState, event: LimitHit) -> RunState:

@@ -6,10 +6,12 @@ from typing import Mapping
 
 from nightspot.model.attempt import Attempt, Phase
 from nightspot.model.capacity import Abilities, Offer, Sight
+from nightspot.model.change import changed
 from nightspot.model.decision import Holding, Observation, WorkLeft
 from nightspot.night.act import retry_utc
 from nightspot.night.night import Night
 from nightspot.night.ports import Backends
+from nightspot.night.sight import last_seen
 
 NOT_TRAINING = (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING, Phase.READY)
 
@@ -73,18 +75,29 @@ def _pending_s(night: Night, attempt: Attempt, now_utc: float) -> float:
 def _offers(night: Night, now_utc: float) -> Mapping[str, Offer]:
     """What was seen; a Pool that refused a moment ago counts as down until it may be asked again.
 
-    Of one that cannot be seen at all it is known when it refused last: UNKNOWN since then.
+    Of one that cannot be seen at all it is known when it refused last: UNKNOWN since then; and what a request showed of it.
     """
     state = night.state
-    if not state.refused_utc:
+    unseen = [p.id for p in state.job.pools if _unseen(state.offers.get(p.id))]
+    if not state.refused_utc and not unseen:
         return state.offers
     offers = dict(state.offers)
     for pool_id, refused_utc in state.refused_utc.items():
         if now_utc < retry_utc(night, pool_id):
             offers[pool_id] = Offer(pool_id, Sight.DOWN, refused_utc)
-        elif pool_id not in offers or offers[pool_id].seen is Sight.UNKNOWN:
+        elif pool_id in unseen:
             offers[pool_id] = Offer(pool_id, Sight.UNKNOWN, refused_utc)
+    for pool_id in unseen:
+        last = last_seen(state, pool_id, now_utc)
+        if last is not None:
+            offer = offers.get(pool_id) or Offer(pool_id, Sight.UNKNOWN, float("-inf"))
+            told = {"last": last.sight, "last_utc": last.until_utc, "last_since_utc": last.since_utc}
+            offers[pool_id] = changed(offer, **told)
     return offers
+
+
+def _unseen(offer: Offer | None) -> bool:
+    return offer is None or offer.seen is Sight.UNKNOWN
 
 
 def _abilities(night: Night, backends: Backends) -> Mapping[str, Abilities]:
