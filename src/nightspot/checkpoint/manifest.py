@@ -25,6 +25,7 @@ STATE = "state.json"  # trees that are equal on every rank
 INDEX = "index.json"  # where the tensors lie
 MANIFEST_LIMIT_BYTES = 16 << 20
 BLOCK_BYTES = 1 << 20
+LAST_UTC = 253402300799  # the end of the year 9999, where calendars end
 
 _COMMITTED = re.compile(r"step-(\d{9,18})")
 _NUMBERED = re.compile(r"step-(\d{9,18})(\.tmp-.+)?")
@@ -42,13 +43,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a checkpoint says about itself, besides its files. fingerprint: None if the training has none."""
+    """What a checkpoint says about itself, besides its files. fingerprint: None if the training has none.
+
+    saved_utc: when its save began, in seconds since the epoch by the clock of the machine; None where nobody told.
+    """
 
     units_done: float
     attempt: int
     world_size: int
     fingerprint: str | None
     versions: Mapping[str, str]
+    saved_utc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,9 @@ def _check_itself(raw: bytes, body: Mapping[str, Any]) -> None:
 
 
 def _parse(body: Mapping[str, Any]) -> Manifest:
-    head = Head(**{field: body[field] for field in Head.__slots__})
+    head = Head(**{field: body[field] for field in Head.__slots__ if field in body or field != "saved_utc"})
+    if head.saved_utc is not None and not 0 <= head.saved_utc <= LAST_UTC:
+        raise ValueError(f"it cannot have been saved at {head.saved_utc!r}")
     files = tuple(File(**file) for file in body["files"])
     for file in files:
         # It becomes part of a path: a name from a tampered bucket must not leave the folder.

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
-from nightspot.checkpoint import restore, settings, store_restore, versions
+from nightspot.checkpoint import restore, resumed, settings, store_restore, versions
 from nightspot.checkpoint.ahead.ahead import Ahead, ahead_of
 from nightspot.checkpoint.background import Background
 from nightspot.checkpoint.capture import capture, check_states
@@ -229,6 +229,8 @@ class Session:
         self._random = search.load(newest, self._states)
         restore.set_random(self._random, self._voice.warn)
         self._saver.durable = made.name if uploads is None else self._saver.durable
+        if self._ranks.rank == 0:
+            self._voice.say(resumed.sentence(made))
         return Restored(made.name, made.head.units_done, made.head.attempt)
 
     def _new_saver(self, opened: Opened, bad: tuple[str, ...], uploads: Uploads | None) -> Saver:
@@ -310,8 +312,10 @@ class Session:
         self._voice.report("progress", units_done=float(units_done), metrics=numbers)
 
     def _head(self, units_done: float) -> Head:
-        here = self._settings
-        return Head(float(units_done), here.attempt, self._ranks.size, here.fingerprint, versions.here(self._states))
+        here, libraries = self._settings, versions.here(self._states)
+        return Head(
+            float(units_done), here.attempt, self._ranks.size, here.fingerprint, libraries, round(time.time(), 3)
+        )
 
     def _join(self) -> None:
         """Where nothing is saved, the ranks need not agree on anything."""
