@@ -162,14 +162,18 @@ class Saver:
         if self.uploads is not None:
             self.uploads.collect()
 
-    def settle(self, grace: Grace | None) -> None:
-        """Wait until what was committed is in the bucket, too; on notice, as long as there is time. Raises ConfigError."""
+    def settle(self, grace: Grace | None) -> str | None:
+        """Wait until what was committed is in the bucket, too; on notice, as long as there is time: what is durable then.
+
+        Raises ConfigError.
+        """
         if self.uploads is None:
-            return
+            return self.durable
         self.uploads.finish(grace)
         if (late := self.uploads.waiting) is not None:
             where = f"it is only in {self.opened.folder}, and in the store is {self.durable}"
             self.voice.warn(f"{late.name} could not be uploaded in time: {where}")
+        return self.durable
 
     def wait(self) -> bool:
         """Until no save is in flight. True: the last one is durable. A writer that does not get on is given up."""

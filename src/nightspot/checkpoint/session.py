@@ -290,11 +290,11 @@ class Session:
         return self._keep if self._settings.staging is None else max(self._keep, KEEP_COPIED)
 
     def _leave(self, saver: Saver) -> None:
-        """On notice. Code 75 promises a durable checkpoint; an older one keeps that promise too."""
-        ranks.first(self._ranks, partial(saver.settle, self._notice.grace()))
-        if saver.durable is None:
+        """On notice. Code 75 promises a durable checkpoint; an older one keeps that promise too. Of several ranks, the first knows."""
+        durable = ranks.first(self._ranks, partial(saver.settle, self._notice.grace()))
+        if durable is None:
             raise SaveError("asked to end, and no checkpoint could be saved")
-        self._voice.say(f"asked to end: {saver.durable} is durable, exit code {EXIT_START_AGAIN}")
+        self._voice.say(f"asked to end: {durable} is durable, exit code {EXIT_START_AGAIN}")
         raise SystemExit(EXIT_START_AGAIN)
 
     def _say_news(self) -> None:
