@@ -34,6 +34,7 @@ class Paper:
     """A script. lost: names of states that it does not restore, 'all': it never loads; late: epochs by which it begins too late (or early).
 
     shuffled: by the random state at the epoch's beginning, not by the epoch; noise: what differs from run to run; seen: by the probe.
+    single: always the same file; damage is noticed, and then it begins anew.
     """
 
     lost: frozenset[str] = frozenset()
@@ -42,6 +43,7 @@ class Paper:
     noise: float = 0.0
     run: int = 0
     seen: bool = True
+    single: bool = False
     kept: dict[str, State] = field(default_factory=dict)
     order: Any = None  # of the epoch's data
 
@@ -55,7 +57,7 @@ class Paper:
         while len(steps) < min(due, due if stop is None else stop):
             steps.append(self._step(state, len(steps)))
             if state.step % EPOCH == 0:
-                name = f"ckpt-{state.step // EPOCH:04d}.pt"
+                name = "last.pth" if self.single else f"ckpt-{state.step // EPOCH:04d}.pt"
                 self.kept[name] = replace(state)
                 durables.append(Durable(name, mixed(state), number, len(steps)))
                 touches.append(Touch("save", len(steps), f"/checkpoints/{name}", SAVE))
@@ -66,6 +68,8 @@ class Paper:
         return Life(number, given, logged, tuple(touches), tuple(durables), code, blow, self.seen, 1.0, ""), state
 
     def _begin(self, spoilt: Optional[str]) -> tuple[State, list[Touch]]:
+        if self.single and spoilt is not None:
+            self.kept.clear()
         if not self.kept or "all" in self.lost:
             return State(), []
         name = max(self.kept)

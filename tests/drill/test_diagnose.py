@@ -9,7 +9,7 @@ import pytest
 
 from nightspot.drill.diagnose.words import MENDS
 from nightspot.drill.judge import judge
-from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Durable, Touch, Training, Verdict
+from nightspot.drill.record import Artefact, Case, CaseResult, Cause, Diagnosis, Durable, Touch, Training, Verdict
 from tests.drill.paper import LOAD, LOADER, SAVE, SCHEDULER, Paper
 
 
@@ -46,7 +46,7 @@ def test_each_fault_is_named_and_no_other(
 ) -> None:
     result = judged(paper(**how).train(Case.KILL, stops), **how)
     assert diagnosis(result).cause is cause and diagnosis(result).where == where
-    assert not any("also:" in note for note in result.notes)
+    assert result.also == ()
     assert diagnosis(result).mend == MENDS[cause]
 
 
@@ -58,11 +58,33 @@ def test_several_faults_are_named_in_the_order_in_which_they_hide_each_other() -
     how = {"lost": ["optimizer", "scheduled", "random"], "shuffled": True}
     result = judged(paper(**how).train(Case.KILL, [12]), **how)
     assert diagnosis(result).cause is Cause.OPTIMIZER
-    also = [note for note in result.notes if note.startswith("also:")]
-    assert [note.partition(" (")[0] for note in also] == [
-        "also: scheduler reset",
-        "also: data order replayed from epoch 0",
+    assert [(one.cause, one.where, one.mend) for one in result.also] == [
+        (Cause.SCHEDULER, SCHEDULER, MENDS[Cause.SCHEDULER]),
+        (Cause.DATA_ORDER, LOADER, MENDS[Cause.DATA_ORDER]),
     ]
+
+
+@pytest.mark.parametrize("case", [Case.TRUNCATED, Case.FLIPPED])
+def test_a_script_that_keeps_one_file_is_exact_and_told_that_all_its_work_is_lost(case: Case) -> None:
+    result = judged(paper(single=True).train(case, [12], spoil="last.pth"))
+    assert (result.verdict, result.resumed_at_step, result.redone_steps) == (Verdict.EXACT, 0, 12)
+    found = diagnosis(result)
+    assert (found.cause, found.where) == (Cause.ONLY_ONE, SAVE)
+    assert "2 saves" in found.evidence and "last.pth" in found.evidence and "held 10 steps" in found.evidence
+    assert "temporary name, fsync, rename, keep two" in found.mend
+
+
+def test_one_that_was_damaged_before_there_could_be_a_second_is_no_fault_of_the_script() -> None:
+    result = judged(paper(single=True).train(Case.TRUNCATED, [7], spoil="last.pth"))
+    assert (result.verdict, result.diagnosis, result.also) == (Verdict.EXACT, None, ())
+
+
+def test_a_single_file_is_told_of_beside_a_chief_fault_too() -> None:
+    trained = paper(single=True).train(Case.TRUNCATED, [12], spoil="last.pth")
+    other = replace(trained, artefact=Artefact("model.pt", "x", {"a.weight": "other"}))
+    result = judged(other)
+    assert result.verdict is Verdict.DIVERGED
+    assert [one.cause for one in result.also] == [Cause.ONLY_ONE]
 
 
 def test_the_evidence_says_what_was_seen() -> None:

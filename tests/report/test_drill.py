@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Report, Verdict
-from nightspot.report.drill import diagnoses, drill
+from nightspot.report.drill import drill, faults
 from nightspot.report.drillhtml import page
 from nightspot.report.drillpicture import INSTALL, RED, picture
 
@@ -70,7 +71,19 @@ def test_one_fault_of_many_cases_is_said_once_with_their_names() -> None:
     text = shown(report(case(Case.KILL, Verdict.EXACT), *cases))
     assert text.count("write beside, rename in") == 1
     assert "torn file loaded  (truncated, during-save)" in text
-    assert [len(those) for _, those in diagnoses(cases)] == [2]
+    assert [len(fault.cases) for fault in faults(cases)] == [2]
+
+
+def test_what_was_seen_beside_a_fault_comes_with_its_line_and_mend_too() -> None:
+    scheduler = Diagnosis(Cause.SCHEDULER, "the rate was 0.1", "save the scheduler's state", "a.py:40")
+    both = dataclasses.replace(case(Case.TRUNCATED, Verdict.FAILED, TORN), also=(scheduler,))
+    alone = case(Case.KILL, Verdict.DIVERGED, scheduler)
+    for told in (shown(report(both, case(Case.NOTICE, Verdict.EXACT))), page(report(both))):
+        assert "save the scheduler's state" in html.unescape(told) and "a.py:40" in told and "the rate was 0.1" in told
+        assert "(also seen in truncated)" in told
+    for told in (shown(report(both, alone)), page(report(both, alone))):
+        assert html.unescape(told).count("save the scheduler's state") == 1
+        assert "scheduler reset" in told and "(kill; also seen in truncated)" in told
 
 
 def test_without_a_case_nothing_is_said_of_interruptions() -> None:

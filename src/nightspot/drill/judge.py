@@ -14,6 +14,7 @@ from nightspot.drill.compare.laid import Compared, compare, trails_of
 from nightspot.drill.compare.noise import Band, band, resumed_exactly, within
 from nightspot.drill.diagnose import causes
 from nightspot.drill.diagnose.itself import by_itself
+from nightspot.drill.diagnose.states import only_one
 from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Report, Training, Verdict
 
 WORST_LAST = tuple(Verdict)
@@ -93,6 +94,7 @@ def _case(baselines: Sequence[Training], training: Training, itself: Optional[Di
     killed = compared.killed(number - 1) if number > 0 else None
     resumed = compared.placed[number].start if number > 0 else None
     redone = _redone(compared)
+    diagnosis = _diagnosis(training, compared, found, verdict, itself, redone)
     return CaseResult(
         case=training.case or Case.KILL,
         verdict=verdict,
@@ -101,8 +103,9 @@ def _case(baselines: Sequence[Training], training: Training, itself: Optional[Di
         redone_steps=redone,
         loss_match=compared.loss_match,
         weights_match=compared.weights_match,
-        diagnosis=_diagnosis(training, compared, found, verdict, itself, redone),
-        notes=_case_notes(compared, found, verdict, number),
+        diagnosis=diagnosis,
+        notes=_case_notes(compared, verdict, number),
+        also=_also(training, compared, found, verdict, diagnosis),
     )
 
 
@@ -151,16 +154,28 @@ def _diagnosis(
     if (unplayed := causes.unplayed(training)) is not None and not found:
         return unplayed
     if verdict is Verdict.EXACT:
-        return causes.ignored_notice(training, compared, redone)
+        return causes.ignored_notice(training, compared, redone) or only_one(training, compared)
     if verdict is Verdict.WITHIN_NOISE:
         return itself
     return found[0].diagnosis if found else causes.unexplained(compared, itself)
 
 
-def _case_notes(compared: Compared, found: Sequence[causes.Found], verdict: Verdict, number: int) -> tuple[str, ...]:
+def _also(
+    training: Training,
+    compared: Compared,
+    found: Sequence[causes.Found],
+    verdict: Verdict,
+    chief: Optional[Diagnosis],
+) -> tuple[Diagnosis, ...]:
+    """What else to mend, each with its mend."""
+    others = [] if verdict is Verdict.EXACT else [one.diagnosis for one in found[1:]]
+    kept = only_one(training, compared)
+    return tuple(one for one in [*others, kept] if one is not None and one != chief)
+
+
+def _case_notes(compared: Compared, verdict: Verdict, number: int) -> tuple[str, ...]:
     notes = []
     if verdict is not Verdict.EXACT:
-        notes += [f"also: {one.diagnosis.cause.value} ({one.diagnosis.where})" for one in found[1:]]
         notes += _first_difference(compared)
     kept, start = (compared.kept(number), compared.placed[number].start) if number > 0 else (None, None)
     if number > 0 and kept is None and start == 0:

@@ -47,6 +47,7 @@ class Cause(str, Enum):
     TORN = "torn file loaded"
     CORRUPT = "corrupt file loaded silently"
     NONDETERMINISTIC = "nondeterministic by itself"
+    ONLY_ONE = "a single checkpoint is kept, and all work lost when it is damaged"
     IGNORED_NOTICE = "notice ignored, and the work since the last checkpoint lost"
     UNDISTURBED = "an undisturbed training does not come to its end"
     CRASHED = "the script failed when it was started again"
@@ -181,7 +182,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A case, judged. Steps count over the whole training, from 0. None: not known."""
+    """A case, judged. Steps count over the whole training, from 0. None: not known. also: faults seen beside the one of the diagnosis."""
 
     case: Case
     verdict: Verdict
@@ -192,6 +193,7 @@ class CaseResult:
     weights_match: Optional[bool]
     diagnosis: Optional[Diagnosis]
     notes: tuple[str, ...] = ()
+    also: tuple[Diagnosis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Optional
+from dataclasses import dataclass, field
+from typing import Iterable, Iterator, Optional, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -43,8 +44,8 @@ def drill(report: Report) -> Group:
     """The verdict, a table, each diagnosis once, and the notes."""
     parts: list[RenderableType] = [_head(report), Text()]
     parts += [cases_table(report.cases)] if report.cases else []
-    for diagnosis, cases in diagnoses(report.cases):
-        parts += [Text(), *_diagnosis(diagnosis, cases, report)]
+    for fault in faults(report.cases):
+        parts += [Text(), *_diagnosis(fault, report)]
     notes = list(remarks(report))
     parts += [Text()] if notes else []
     parts += [Text(f"note: {note}", "dim") for note in notes]
@@ -66,12 +67,34 @@ def cases_table(cases: Iterable[CaseResult]) -> Table:
     return table
 
 
-def diagnoses(cases: Iterable[CaseResult]) -> list[tuple[Diagnosis, list[CaseResult]]]:
-    """Each thing to change once, with the cases that showed it, in the order in which they did."""
-    found: dict[tuple[object, ...], tuple[Diagnosis, list[CaseResult]]] = {}
+@dataclass
+class Fault:
+    """Something to change. cases: where it is the chief thing to change; beside: where it was seen beside another."""
+
+    diagnosis: Diagnosis
+    cases: list[CaseResult] = field(default_factory=list)
+    beside: list[CaseResult] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """The cases' names: "kill, twice; also seen in truncated"."""
+        named, also = (", ".join(case.case.value for case in cases) for cases in (self.cases, self.beside))
+        return "; ".join(part for part in (named, f"also seen in {also}" if also else "") if part)
+
+
+def faults(cases: Sequence[CaseResult]) -> list[Fault]:
+    """Each thing to change once, with the cases that showed it: first the chief ones, in the order in which they did."""
+    found: dict[tuple[object, ...], Fault] = {}
+
+    def fault(said: Diagnosis) -> Fault:
+        return found.setdefault((said.cause, said.where, said.mend), Fault(said))
+
     for case in cases:
-        if (said := case.diagnosis) is not None:
-            found.setdefault((said.cause, said.where, said.mend), (said, []))[1].append(case)
+        if case.diagnosis is not None:
+            fault(case.diagnosis).cases.append(case)
+    for case in cases:
+        for said in case.also:
+            fault(said).beside.append(case)
     return list(found.values())
 
 
@@ -126,10 +149,11 @@ def _match(same: Optional[bool]) -> Text:  # noqa: FBT001
     return Text(matched(same), {True: "green", False: "red", None: "dim"}[same])
 
 
-def _diagnosis(diagnosis: Diagnosis, cases: list[CaseResult], report: Report) -> list[RenderableType]:
+def _diagnosis(fault: Fault, report: Report) -> list[RenderableType]:
     """An EXACT case may have one, too: work that was lost without need, say. That is no fault, and not red."""
-    harmless = all(case.verdict in (Verdict.EXACT, Verdict.WITHIN_NOISE) for case in cases)
-    names = ", ".join(case.case.value for case in cases) if len(cases) < len(report.cases) else "every case"
+    harmless = all(case.verdict in (Verdict.EXACT, Verdict.WITHIN_NOISE) for case in [*fault.cases, *fault.beside])
+    names = fault.where if len(fault.cases) < len(report.cases) else "every case"
+    diagnosis = fault.diagnosis
     head = Text(diagnosis.cause.value, "bold yellow" if harmless else "bold red").append(f"  ({names})", "dim")
     lines = [("where", diagnosis.where), ("seen", diagnosis.evidence), ("mend", diagnosis.mend)]
     grid = Table.grid(padding=(0, 2))

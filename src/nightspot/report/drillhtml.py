@@ -7,7 +7,7 @@ from typing import Iterable
 
 from nightspot.drill.record import CaseResult, Report, Verdict
 from nightspot.model.facts import iso
-from nightspot.report.drill import CASES, diagnoses, matched, remarks, sentence, step
+from nightspot.report.drill import CASES, faults, matched, remarks, sentence, step
 from nightspot.report.drillpicture import INSTALL, picture
 
 STYLE = """
@@ -69,13 +69,15 @@ def _row(case: CaseResult) -> str:
 
 
 def _diagnoses(report: Report) -> list[str]:
-    found = diagnoses(report.cases)
+    found = faults(report.cases)
     parts = ["<h2>What to change</h2>"] if found else []
-    for said, cases in found:
-        names = ", ".join(case.case.value for case in cases)
+    for fault in found:
+        said = fault.diagnosis
         lines = [("where", said.where), ("seen", said.evidence), ("mend", said.mend)]
         told = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in lines if text)
-        parts.append(f'<p><b>{escape(said.cause.value)}</b> <span class="dim">({names})</span></p><dl>{told}</dl>')
+        parts.append(
+            f'<p><b>{escape(said.cause.value)}</b> <span class="dim">({fault.where})</span></p><dl>{told}</dl>'
+        )
     return parts
 
 

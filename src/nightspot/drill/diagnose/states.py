@@ -44,6 +44,23 @@ def _nothing_left(training: Training, compared: Compared, number: int) -> Option
     return None
 
 
+def only_one(training: Training, compared: Compared) -> Optional[Diagnosis]:
+    """It noticed the damage, had no other checkpoint, though it had saved more than once, and began anew: exact, and all work lost."""
+    if training.case not in (Case.TRUNCATED, Case.FLIPPED):
+        return None
+    for number in range(1, len(training.lives)):
+        saved, before = compared.saved(number), training.lives[:number]
+        saves = sum(len(life.durables) for life in before)
+        anew = compared.placed[number].start == 0 and compared.kept(number) is None
+        if anew and saves > 1 and saved is not None and saved.step > 0:
+            evidence = (
+                f"{saves} saves had been made, {saved.name} was all that was kept of them, and held {saved.step} steps. "
+                f"It was damaged, and the script began anew with step 0: all of them were lost."
+            )
+            return Diagnosis(Cause.ONLY_ONE, evidence, mend(Cause.ONLY_ONE), _last_write(before[-1]))
+    return None
+
+
 def _last_write(life: Life) -> Optional[str]:
     found = touched(life, "save") or touched(life, "rename") or touched(life, "write")
     return found.where if found else "torch.save"
