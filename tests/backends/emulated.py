@@ -5,10 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import select
-import signal
-import subprocess
-import sys
 import tarfile
 import textwrap
 import time
@@ -17,7 +13,8 @@ from typing import Any, Mapping, Sequence
 
 import boto3
 
-NIGHTSPOT = (sys.executable, "-c", "from nightspot.cli.app import main; main()")
+from tests.emulator.warm import warm
+
 BUCKET, REGION = "bkt", "us-east-1"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -98,11 +95,10 @@ class Emulation:
         self.scale, self.real_utc = scale, time.time() + ahead_s
         self.market_utc = self.real_utc if market_utc is None else market_utc
         clock = ("--time-scale", str(scale), "--anchor-market-utc", repr(self.market_utc))
-        words = [*NIGHTSPOT, "emulate", "sagemaker", "--state", str(folder / "emulator"), *clock]
+        words = ["emulate", "sagemaker", "--state", str(folder / "emulator"), *clock]
         words += ["--anchor-real-utc", repr(self.real_utc), *options]
-        self._log = (folder / "emulator.log").open("wb")
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=self._log)
-        self.url = self._ready(folder)
+        self._forked = warm().emulator(words, os.environ, folder, READY_S)
+        self.url = self._forked.url
         self._before = dict(os.environ)
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
@@ -129,24 +125,7 @@ class Emulation:
     def close(self) -> None:
         os.environ.clear()
         os.environ.update(self._before)
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            assert self._process.wait(END_S) == 0, "the emulator did not end well"
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._log.close()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-
-    def _ready(self, folder: Path) -> str:
-        assert self._process.stdout is not None
-        there, _, _ = select.select([self._process.stdout], [], [], READY_S)
-        line = self._process.stdout.readline().decode() if there else ""
-        if not line.startswith("ready "):
-            self._process.kill()
-            raise AssertionError(f"the emulator did not start: {(folder / 'emulator.log').read_text()[-2000:]}")
-        return line.split()[1]
+        assert self._forked.end(END_S) == 0, "the emulator did not end well"
 
     def _furnish(self) -> None:
         s3 = self.client("s3")
