@@ -56,7 +56,7 @@ def test_on_notice_all_ranks_leave_alike_and_with_75_only_if_the_bucket_has_it(s
     notice.write_text(json.dumps({"kill_in_s": 3, "reason": "interruption"}))
     server.gate.faults = [Fault("put", "answer", 100_000, "state.json")]
     told = {"BLOW": "TERM@3@1", "INTERVAL": "1h", "NIGHTSPOT_NOTICE": os.fspath(notice)}
-    left = run(tmp_path / "one", server, uri, **told)
+    left = run(tmp_path / "one", server, uri, None, **told)
     assert [rank.code for rank in left] == [1, 1], "\n".join(rank.said for rank in left)
     assert "could not be uploaded in time" in left[0].said
     assert not any(key.endswith("MANIFEST.json") for key in server.keys(uri))

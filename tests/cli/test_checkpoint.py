@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from nightspot.checkpoint import Session
+from nightspot.checkpoint import Session, bucket, store_patience
 from nightspot.checkpoint.bucket_objects import Bucket
 from nightspot.checkpoint.lock import FolderLock
 from nightspot.checkpoint.manifest import MANIFEST
 from nightspot.checkpoint.store_patience import Patience
 from nightspot.checkpoint.upload import Sender, opened
 from nightspot.errors import ExitCode
-from tests.checkpoint.buckets import Fault, Server, made
+from tests.checkpoint.buckets import CREDENTIALS, Fault, Server, made
 from tests.checkpoint.test_manifest import forge
 from tests.checkpoint.test_upload import MOTO
 from tests.cli.conftest import Cli
@@ -208,6 +209,37 @@ def test_a_bucket_that_refuses_is_said_and_is_not_empty(cli: Cli, server: Server
     assert "AccessDenied" in cli.err
     server.gate.faults.clear()
     assert cli("checkpoint", "ls", "s3://nowhere-at-all/x") == ExitCode.BACKEND
+
+
+@pytest.mark.parametrize("mute", [False, True], ids=["nobody listens", "nobody answers"])
+def test_a_bucket_that_is_not_there_is_said_at_once_and_given_up_soon(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, mute: bool
+) -> None:
+    monkeypatch.setattr(store_patience, "SITTING_S", 0.5)
+    monkeypatch.setattr(bucket, "SITTING_TIMEOUTS_S", (0.3, 0.3))
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if mute:
+            listening.listen()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert cli("checkpoint", "ls", "s3://bkt/x") == ExitCode.BACKEND
+    waiting, trouble = cli.err.strip().splitlines()
+    assert waiting.startswith("waiting for an answer, at most ")
+    assert "127.0.0.1" in trouble
+    assert cli.out == ""
+
+
+@HOW
+def test_show_steps_over_what_is_no_checkpoint_and_says_so(cli: Cli, shelf: Shelf, how: str) -> None:
+    shelf.damage(f"step-000000004/{MANIFEST}", None)
+    assert cli.json("checkpoint", "show", shelf.uri)["name"] == "step-000000002"
+    assert "passed over: " in cli.err and "step-000000004" in cli.err
+    for number in (1, 2):
+        shelf.damage(f"step-00000000{number}/{MANIFEST}", b"{}")
+    assert cli("checkpoint", "show", shelf.uri) in (ExitCode.DAMAGED, ExitCode.NOT_FOUND)
+    assert cli.out == ""
 
 
 def test_a_checkpoint_of_an_older_format_is_shown_as_that(cli: Cli, tmp_path: Path) -> None:

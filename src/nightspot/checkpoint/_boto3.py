@@ -47,25 +47,29 @@ def require() -> None:
         raise ConfigError("a bucket was given for checkpoints, and boto3 is not installed here: pip install boto3")
 
 
-def client(connections: int) -> Any:
-    """An S3 client by boto3's chain of settings; retries are ours. Raises ConfigError, or DeniedError for a strange set-up."""
+def client(connections: int, timeouts_s: tuple[float, float] = (CONNECT_S, READ_S)) -> Any:
+    """An S3 client by boto3's chain of settings; retries are ours. timeouts_s: to connect, and to hear.
+
+    Raises ConfigError, or DeniedError for a strange set-up.
+    """
     require()
     try:
-        made = _client(connections, {})
+        made = _client(connections, timeouts_s, {})
         if str(made.meta.endpoint_url).startswith("https://"):
             # Encrypted, and each body has a checksum of its own: signing its SHA-256, too, would only cost time.
-            made = _client(connections, {"payload_signing_enabled": False})
+            made = _client(connections, timeouts_s, {"payload_signing_enabled": False})
     except Exception as error:
         raise trouble(error, "s3") from error
     return made
 
 
-def _client(connections: int, s3: dict[str, Any]) -> Any:
+def _client(connections: int, timeouts_s: tuple[float, float], s3: dict[str, Any]) -> Any:
     boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
     # Older boto3 reads neither variable itself.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
-    usual: dict[str, Any] = {"connect_timeout": CONNECT_S, "read_timeout": READ_S, "max_pool_connections": connections}
+    connect_s, read_s = timeouts_s
+    usual: dict[str, Any] = {"connect_timeout": connect_s, "read_timeout": read_s, "max_pool_connections": connections}
     usual |= {"retries": {"total_max_attempts": 1}, "s3": s3}
     quiet = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     try:

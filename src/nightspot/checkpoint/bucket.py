@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,12 +20,14 @@ from nightspot.checkpoint.manifest import MANIFEST, File, Manifest
 from nightspot.checkpoint.store_errors import AbsentError as AbsentError
 from nightspot.checkpoint.store_errors import DeniedError as DeniedError
 from nightspot.checkpoint.store_errors import StoreError as StoreError
+from nightspot.checkpoint.store_patience import SITTING_S as SITTING_S
 from nightspot.checkpoint.store_patience import Patience
 from nightspot.checkpoint.store_retention import Retention
 from nightspot.checkpoint.store_retention import chosen as chosen
 
 BLOCK_BYTES = 1 << 20
 THREADS = 8
+SITTING_TIMEOUTS_S = 3.0, 10.0  # to connect, and to hear, for somebody who sits there
 
 
 class Place(Protocol):
@@ -59,11 +62,16 @@ class Place(Protocol):
         """While no training writes here, as far as that can be known. Raises FolderInUseError."""
 
 
-def place(uri: str) -> Place:
-    """uri: a path, file:// or s3://bucket/prefix. Raises ConfigError for another one, and where boto3 is missing."""
+def place(uri: str, waiting: Callable[[str], None] | None = None) -> Place:
+    """uri: a path, file:// or s3://bucket/prefix. waiting: somebody sits there, and is told why a bucket does not answer.
+
+    Raises ConfigError for another one, and where boto3 is missing.
+    """
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if scheme == "s3":
-        return Remote(Bucket(uri))
+        if waiting is None:
+            return Remote(Bucket(uri))
+        return Remote(Bucket(uri, timeouts_s=SITTING_TIMEOUTS_S), Patience.for_somebody(waiting))
     if scheme == "file":
         parts = urlsplit(uri)
         if parts.netloc not in ("", "localhost"):
@@ -200,6 +208,7 @@ class Remote:
 
 
 __all__ = [
+    "SITTING_S",
     "AbsentError",
     "DamagedError",
     "DeniedError",

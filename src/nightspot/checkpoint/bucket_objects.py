@@ -64,12 +64,12 @@ def checks(body: bytes, checksum: str) -> dict[str, str]:
 
 
 class Bucket:
-    """uri: s3://bucket/prefix. Raises ConfigError for another one, or where boto3 is missing."""
+    """uri: s3://bucket/prefix. timeouts_s: see _boto3. Raises ConfigError for another one, or where boto3 is missing."""
 
-    def __init__(self, uri: str, connections: int = CONNECTIONS) -> None:
+    def __init__(self, uri: str, connections: int = CONNECTIONS, timeouts_s: tuple[float, float] | None = None) -> None:
         self.name, self.prefix = split(uri)
         self.uri = f"s3://{self.name}/{self.prefix}".rstrip("/")
-        self._s3 = _boto3.client(connections)
+        self._s3 = _boto3.client(connections) if timeouts_s is None else _boto3.client(connections, timeouts_s)
 
     def folders(self, below: str = "") -> Iterator[str]:
         """First steps of the keys below: names without the slash."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import TypeVar
 from nightspot.checkpoint.store_errors import AbsentError, BusyError, DeniedError, StoppedError, StoreError, TakenError
 
 FIRST_S, LONGEST_S, DENIED_S = 0.05, 30.0, 30.0
+SITTING_S = 15.0
 LAG_TRIES = 4  # tries of one request in vain, about a second: more than one of a bucket's bad moments
 
 Answer = TypeVar("Answer")
@@ -21,8 +23,9 @@ Answer = TypeVar("Answer")
 class Patience:
     """Repeats a request until it is answered.
 
-    stop: given up once it is set. lags: told of a request that failed LAG_TRIES times in a row. give_up_s: on the monotonic
-    clock, when BusyError is passed on; None: never. denied_too: also repeats what is not allowed: somebody may mend it.
+    stop: given up once it is set. lags: told of a request that failed `lag_tries` times in a row. give_up_s: on the monotonic
+    clock, when BusyError is passed on; within_s: once one request has failed for so long; None: never. denied_too: also
+    repeats what is not allowed: somebody may mend it.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
@@ -30,15 +33,22 @@ class Patience:
     give_up_s: float | None = None
     denied_too: bool = False
     longest_s: float = LONGEST_S
+    within_s: float | None = None
+    lag_tries: int = LAG_TRIES
 
     @classmethod
     def for_a_minute(cls) -> Patience:
-        """For somebody who sits there and waits."""
-        return cls(give_up_s=time.monotonic() + 60.0, longest_s=5.0)
+        """For something that does not go on for ever."""
+        return cls(within_s=60.0, longest_s=5.0)
+
+    @classmethod
+    def for_somebody(cls, lags: Callable[[str], None]) -> Patience:
+        """For somebody who sits there and waits, and hears at once why."""
+        return cls(lags=lags, within_s=SITTING_S, longest_s=2.0, lag_tries=1)
 
     def __call__(self, ask: Callable[[], Answer]) -> Answer:
         """The answer. Raises AbsentError, TakenError, StoreError and, see above, DeniedError and BusyError; StoppedError."""
-        tries = 0
+        tries, began_s = 0, time.monotonic()
         while True:
             if self.stop.is_set():
                 raise StoppedError("the upload was given up")
@@ -48,15 +58,19 @@ class Patience:
                 raise
             except StoreError as error:
                 tries += 1
-                self._wait(error, tries)
+                self._wait(error, tries, began_s)
 
-    def _wait(self, error: StoreError, tries: int) -> None:
+    def _wait(self, error: StoreError, tries: int, began_s: float) -> None:
         busy = isinstance(error, BusyError)
         if not busy and not (self.denied_too and isinstance(error, DeniedError)):
             raise error
-        if self.give_up_s is not None and time.monotonic() >= self.give_up_s:
+        over_s = min(
+            math.inf if self.give_up_s is None else self.give_up_s,
+            math.inf if self.within_s is None else began_s + self.within_s,
+        )
+        if time.monotonic() >= over_s:
             raise error
-        if not busy or tries >= LAG_TRIES:
+        if not busy or tries >= self.lag_tries:
             self.lags(str(error))
         self.stop.wait(pause_s(tries, self.longest_s) if busy else min(DENIED_S, self.longest_s))
 

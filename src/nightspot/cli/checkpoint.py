@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from nightspot.checkpoint.bucket import AbsentError, Place, chosen, place
+from nightspot.checkpoint.bucket import SITTING_S, AbsentError, Place, chosen, place
 from nightspot.checkpoint.errors import CheckpointError, ConfigError, DamagedError, FolderInUseError, UnverifiableError
 from nightspot.cli.checkpointfacts import Listed, Pruned, Shown, Verified, listed, shown, verified
 from nightspot.cli.shell import Shell, shell_of
@@ -48,7 +48,7 @@ def ls(context: typer.Context, uri: UriArgument, *, json: JsonOption = False) ->
     """
     shell = shell_of(context)
     with told():
-        where = place(uri)
+        where = _place(shell, uri)
         rows = [listed(where, name) for name in where.names()]
     if json:
         shell.print_json(rows)
@@ -68,7 +68,7 @@ def show(context: typer.Context, uri: OneArgument, *, json: JsonOption = False) 
     """
     shell = shell_of(context)
     with told():
-        where, name = _one(uri)
+        where, name = _one(shell, uri)
         facts = shown(where, name)
     if json:
         shell.print_json(facts)
@@ -86,7 +86,7 @@ def verify(context: typer.Context, uri: OneArgument, *, json: JsonOption = False
     """
     shell = shell_of(context)
     with told():
-        where, name = _split(uri)
+        where, name = _split(shell, uri)
         names = where.names() if name is None else [name]
         if not names:
             raise AbsentError(f"{uri} has no checkpoints")
@@ -122,7 +122,7 @@ def prune(
     """
     shell = shell_of(context)
     with told():
-        where = place(uri)
+        where = _place(shell, uri)
         with where.alone():
             plan = _plan(where, keep, every, dry_run=dry_run)
             if plan.dropped and not dry_run:
@@ -152,22 +152,41 @@ def told() -> Iterator[None]:
         raise CheckpointTrouble(str(error), ExitCode.BACKEND) from error
 
 
-def _split(uri: str) -> tuple[Place, str | None]:
+def _place(shell: Shell, uri: str) -> Place:
+    """Of a bucket that does not answer, the first failure is said at once: it is tried again for a while."""
+    said: list[str] = []
+
+    def waiting(why: str) -> None:
+        if not said:
+            shell.say(f"waiting for an answer, at most {SITTING_S:.0f} s: {why}")
+        said.append(why)
+
+    return place(uri, waiting)
+
+
+def _split(shell: Shell, uri: str) -> tuple[Place, str | None]:
     """The place, and the checkpoint's name where the address ends with one."""
     before, _, last = uri.rstrip("/").rpartition("/")
     if NAME.fullmatch(last):
-        return place(before or ("/" if uri.startswith("/") else ".")), last
-    return place(uri), None
+        return _place(shell, before or ("/" if uri.startswith("/") else ".")), last
+    return _place(shell, uri), None
 
 
-def _one(uri: str) -> tuple[Place, str]:
-    where, name = _split(uri)
-    if name is None:
-        newest = next(iter(where.names()), None)
-        if newest is None:
-            raise AbsentError(f"{uri} has no checkpoints")
-        name = newest
-    return where, name
+def _one(shell: Shell, uri: str) -> tuple[Place, str]:
+    """The one that is named, or the newest that has a manifest: as a restore does, it steps over what is none."""
+    where, name = _split(shell, uri)
+    if name is not None:
+        return where, name
+    passed: list[CheckpointError] = []
+    for one in where.names():
+        try:
+            where.manifest(one)
+        except (AbsentError, DamagedError) as error:
+            passed.append(error)
+            shell.say(f"passed over: {error}")
+            continue
+        return where, one
+    raise passed[0] if passed else AbsentError(f"{uri} has no checkpoints")
 
 
 def _plan(where: Place, keep: int, every: int | None, *, dry_run: bool) -> Pruned:
