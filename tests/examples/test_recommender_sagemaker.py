@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,30 @@ from nightspot.emulator.container import what_is_missing
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "recommender"
 NIGHTSPOT = [sys.executable, "-c", "from nightspot.cli.app import main; main()"]
-SMALL = {"users": "300", "items": "500", "interactions": "20000", "epochs": "60"}
+EPOCHS = 36
+SMALL = {"users": "60", "items": "80", "interactions": "2000", "epochs": str(EPOCHS)}
 ON_DEMAND_USD, SPOT_FACTOR = 32.77, 0.3
 missing = pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
 
-# The first type never comes. The second has capacity for an hour and a half, too little to finish in; then on-demand does the rest.
+# The example's script at a pace that no computer exceeds: 36 epochs take 29 real seconds, and it sleeps for most of them.
+PACED = """
+import sys, time
+import train
+from nightspot.checkpoint import Session
+
+step, last = Session.step, None
+
+def paced(session, units_done, metrics=None):
+    global last
+    time.sleep(0.0 if last is None else 0.8 * (units_done - last))
+    last = units_done
+    step(session, units_done, metrics)
+
+Session.step = paced
+sys.exit(train.main())
+"""
+# The first type never comes. The second has capacity for an hour and a half, which are 22 real seconds: too few to finish in, whatever
+# the computer. Then on-demand does the rest.
 JOB = """
 name = "recommender"
 artifact = "model.pt"
@@ -28,7 +48,7 @@ time_scale = 240
 template = "request.json"
 region = "us-east-1"
 [work]
-units = 60
+units = {epochs}
 unit = "epoch"
 each = "4min"
 [deadline]
@@ -66,14 +86,16 @@ options = ["--sync-every", "2min", "--faults", "{faults}"]
 
 
 def written(folder: Path, faults: str = "throttle=0.03,lost=0.02,seed=5") -> Path:
-    """The job file, its request, and capacity from 20:50 to 22:20."""
+    """The job file, its request, its source, and capacity from 20:50 to 22:20."""
+    source = shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "paced.py").write_text(PACED)
     request = json.loads((EXAMPLE / "sagemaker" / "request.json").read_text())
-    request["HyperParameters"] |= SMALL
+    request["HyperParameters"] |= SMALL | {"sagemaker_program": json.dumps("paced.py")}
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "capacity.json").write_text(
         json.dumps({"metadata": {"gap_seconds": 600}, "data": [0] * 5 + [1] * 9 + [0] * 200})
     )
-    (folder / "job.toml").write_text(JOB.format(price=ON_DEMAND_USD, example=EXAMPLE, faults=faults))
+    (folder / "job.toml").write_text(JOB.format(price=ON_DEMAND_USD, example=source, faults=faults, epochs=EPOCHS))
     return folder / "job.toml"
 
 
@@ -116,7 +138,7 @@ def test_a_night_on_sagemaker_tries_types_is_interrupted_falls_back_and_leaves_t
     assert spot["pool"] == "spot"
     assert spot["incarnation"] >= 2  # it was taken, and waited for capacity once more
     assert night["interruptions"] >= 1
-    assert 0 < spot["units"] < 60
+    assert 0 < spot["units"] < EPOCHS
     assert (last["pool"], last["outcome"]) == ("on-demand", "completed")
     assert night["model_sha256"] == digest_of_an_undisturbed_training(tmp_path)
     check_bill(night, spot, last)
