@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,13 @@ def asked(checkpoint: Checkpointing, on: Pool = SPOT) -> LaunchSpec:
 def test_a_time_is_told_as_seconds_alone() -> None:
     told = saving_environment(asked(Checkpointing(interval_s=600.0)), 1.0)
     assert told == {"NIGHTSPOT_CHECKPOINT_INTERVAL_S": "600.0"}
+
+
+def test_a_store_is_told_and_wins_over_the_scripts_and_without_one_the_scripts_counts() -> None:
+    told = saving_environment(asked(Checkpointing(store="s3://bucket/ck/run-1")), 1.0)
+    wishes = Wishes(Path("c"), None, None, "s3://bucket/of-the-script")
+    assert read(told, wishes).store == "s3://bucket/ck/run-1"
+    assert read(saving_environment(asked(Checkpointing()), 1.0), wishes).store == "s3://bucket/of-the-script"
 
 
 def test_steps_and_units_are_told_in_words_and_as_the_time_that_plans_reckon_with() -> None:

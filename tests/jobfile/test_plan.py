@@ -158,6 +158,25 @@ def test_an_interval_reaches_the_job_as_it_is_asked_for_and_as_a_time_to_plan_wi
     assert (checkpoint.interval, checkpoint.interval_s) == (interval, interval_s)
 
 
+def test_each_run_has_a_folder_of_its_own_in_the_store(tmp_path: Path) -> None:
+    night = planned(job_in(tmp_path, "checkpoint.store=s3://bucket/ck/"))
+    assert night.job.checkpoint.store == f"s3://bucket/ck/{night.run_id}"
+    assert planned(job_in(tmp_path)).job.checkpoint.store == ""
+
+
+@pytest.mark.parametrize(
+    "store", ["bucket/ck", "gs://bucket/ck", "s3://", "s3://B/x", "s3://bucket/a//b", "s3://bucket/../x"]
+)
+def test_a_store_that_is_no_address_in_a_bucket_is_refused(tmp_path: Path, store: str) -> None:
+    with pytest.raises(JobFileError, match=r"checkpoint\.store.*expected the address of a folder in a bucket"):
+        job_in(tmp_path, f"checkpoint.store={store}")
+
+
+def test_a_store_and_a_pattern_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(JobFileError, match="nobody uploads"):
+        job_in(tmp_path, "checkpoint.store=s3://bucket/ck", "checkpoint.pattern=ckpt-*.pt")
+
+
 def test_without_a_word_it_is_auto(tmp_path: Path) -> None:
     assert planned(job_in(tmp_path)).job.checkpoint == Checkpointing(
         directory=planned(job_in(tmp_path)).job.checkpoint.directory, interval="auto"

@@ -20,6 +20,7 @@ WRONG = """
 command=python train.py                   | command | HyperParameters.sagemaker_program, or its ContainerEntrypoint, says what runs
 directory=.                               | directory | nothing runs on this machine
 environment={A="1"}                       | environment | It stands in the request: set it there, or in [sagemaker] overrides (Environment).
+checkpoint.store=s3://bucket/ck           | checkpoint.store     | Write [sagemaker] checkpoints =
 checkpoint.directory=c/{run_id}           | checkpoint.directory | Write [sagemaker] checkpoints =
 training.hyperparameters={a=1}            | training.hyperparameters | overrides (HyperParameters)
 training.channels={a="b"}                 | training.channels | overrides (InputDataConfig)

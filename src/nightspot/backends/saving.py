@@ -21,6 +21,8 @@ def saving_environment(spec: LaunchSpec, time_scale: float, seen_every_s: float 
     ours = {"NIGHTSPOT_CHECKPOINT_INTERVAL_S": repr(asked.interval_s / time_scale)}
     if asked.interval:
         ours["NIGHTSPOT_CHECKPOINT_INTERVAL"] = asked.interval
+    if asked.store:
+        ours["NIGHTSPOT_CHECKPOINT_STORE"] = asked.store
     if asked.interval == "auto":
         every_s = interruption_every_s(spec.pool, seen_every_s)
         if every_s is not None:

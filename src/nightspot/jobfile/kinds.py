@@ -19,6 +19,7 @@ ELSEWHERE: Mapping[str, str] = {
     "directory": "Leave it out: nothing runs on this machine.",
     "environment": f"{IN_THE_REQUEST} (Environment).",
     "checkpoint.directory": 'Write [sagemaker] checkpoints = "s3://bucket/prefix"; each run gets a folder of its own in it.',
+    "checkpoint.store": 'Write [sagemaker] checkpoints = "s3://bucket/prefix": SageMaker copies them there by itself.',
     "training.hyperparameters": f"{IN_THE_REQUEST} (HyperParameters).",
     "training.channels": f"{IN_THE_REQUEST} (InputDataConfig).",
     "training.code": "Leave it out: the request names its source.",

@@ -162,7 +162,8 @@ def _checkpointing(job_file: JobFile, basics: Values, folder: Optional[Path], wo
         directory = _path(job_file, job_file.base, "checkpoint.directory", table.directory, basics)
     rule = rule_of(table.interval, work.unit)
     interval = "" if rule.kind is Kind.TIME else rule.text
-    return Checkpointing(directory, planned_s(rule, work), table.pattern, interval)
+    store = "" if table.store is None else f"{table.store}/{basics['run_id']}"
+    return Checkpointing(directory, planned_s(rule, work), table.pattern, interval, store=store)
 
 
 def _training(job_file: JobFile, basics: Values, checkpoint_dir: str) -> Training:

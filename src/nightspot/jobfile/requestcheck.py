@@ -6,10 +6,11 @@ import json
 import math
 from typing import Any, Callable, Iterator, Mapping
 
+from nightspot.jobfile.buckets import S3_URI
 from nightspot.jobfile.document import Document
 from nightspot.jobfile.durations import about, format_duration
 from nightspot.jobfile.findings import Request, Wrong, at
-from nightspot.jobfile.sagemakertable import S3_URI, SageMakerTable
+from nightspot.jobfile.sagemakertable import SageMakerTable
 
 # Folders of the container that are packed, sent or replaced by the service itself.
 NOT_FOR_CHECKPOINTS = ("/opt/ml/model", "/opt/ml/output", "/opt/ml/input")

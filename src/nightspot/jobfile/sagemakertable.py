@@ -5,25 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Optional
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from nightspot.jobfile.buckets import S3Prefix
 from nightspot.jobfile.fields import PlainTable, Text, wrong
 from nightspot.jobfile.settings import Table
 
 SAGEMAKER = "sagemaker"
-S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f]*)?")
 REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+-[0-9]+")
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 TAG_LENGTH, VALUE_LENGTH = 128, 256
 # A request carries 50; the rest is ours, and the template's.
 MOST_TAGS = 40
-
-
-def s3_prefix(value: str) -> str:
-    """The address without a slash at its end; PydanticCustomError, in our words, where it is none."""
-    if S3_URI.fullmatch(value) is None:
-        raise wrong("expected the address of a folder in a bucket", 'Write it like "s3://bucket/prefix".')
-    return value.rstrip("/")
 
 
 def _region(value: str) -> str:
@@ -52,7 +45,6 @@ def _tags(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-S3Prefix = Annotated[str, AfterValidator(s3_prefix), WithJsonSchema({"type": "string", "pattern": "^s3://"})]
 Region = Annotated[str, AfterValidator(_region)]
 Role = Annotated[str, AfterValidator(_role)]
 Tags = Annotated[dict[str, str], AfterValidator(_tags)]

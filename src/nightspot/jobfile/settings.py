@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from nightspot.jobfile.buckets import StoreUri
 from nightspot.jobfile.fields import (
     Channels,
     Duration,
@@ -116,11 +117,19 @@ class CheckpointTable(Table):
     pattern: Optional[Text] = Field(
         default=None, description="File names of an unmodified script's checkpoints.", examples=["ckpt-*.pt"]
     )
+    store: Optional[StoreUri] = Field(
+        default=None,
+        description="Where nightspot.checkpoint uploads to; each run has a folder of its own in it. Without it: what the script says.",
+        examples=["s3://bucket/checkpoints"],
+    )
 
     @model_validator(mode="after")
     def _names(self) -> CheckpointTable:
         if self.pattern is not None and ("*" not in self.pattern or "/" in self.pattern):
             raise wrong("expected a file name with a * in it", 'Write it like "ckpt-*.pt".', "pattern")
+        if self.pattern is not None and self.store is not None:
+            remedy = "Leave one of them out: only nightspot.checkpoint uploads to a store."
+            raise wrong("`pattern` names an unmodified script's files, which nobody uploads", remedy, "store")
         if self.directory is not None and not OF_ONE_RUN & names_in(self.directory):
             raise wrong("each run needs a folder of its own", "Put {run_id} into it.", "directory")
         return self

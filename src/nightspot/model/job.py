@@ -43,6 +43,7 @@ class Checkpointing:
 
     `interval_s` is what plans reckon with; 0 means that work is durable as it is done (only simulations can say that).
     `interval` is what the training is asked for where that is no time: "auto", "500 steps", "2 units".
+    `store`: s3://bucket/prefix of this Run, where the training uploads its checkpoints to; "": what its script says.
     `redo_s`: with `interval_s` 0, so many seconds of work are done and not durable yet (simulations only, too).
     """
 
@@ -51,6 +52,7 @@ class Checkpointing:
     pattern: str | None = None
     interval: str = ""
     redo_s: float = 0.0
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
