@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import EIO
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from nightspot.checkpoint import _hashing
 from nightspot.checkpoint.ahead import patches
 from nightspot.checkpoint.errors import DamagedError
+from nightspot.checkpoint.filling import BLOCK_BYTES, Filling, check_size
 from nightspot.checkpoint.layout import Span, Target, box_bytes, targets
-from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, open_plain, rank_file
+from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, rank_file
 from nightspot.checkpoint.pieces import ITEM_BYTES
 from nightspot.checkpoint.tiling import check_index
 
-BLOCK_BYTES = 8 << 20
-MOST_BUFFERS = 512  # in one call; the system's own limit is 1024
 MOST_THREADS = 8
 
 Boxes = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # key -> offsets and sizes of what is wanted of it
@@ -91,95 +89,58 @@ def read_file(checkpoint: Path, file: File, algorithm: str, spans: Iterable[Span
 
     Raises DamagedError where it is not what was written, UnverifiableError, OSError.
     """
-    digest = _hashing.new(algorithm)
-    try:
-        with open_plain(checkpoint / file.name) as opened:
-            _check_size(checkpoint, file, os.fstat(opened.fileno()).st_size)
-            for batch in _batches(_segments(spans, file.size_bytes)):
-                _fill(opened.fileno(), batch, f"{checkpoint.name}: {file.name}")
-                for _, memory in batch:
-                    digest.update(memory)
-    except FileNotFoundError as error:
-        raise DamagedError(f"{checkpoint.name}: {file.name} is missing") from error
-    except OSError as error:
-        if error.errno != EIO:
-            raise
-        raise DamagedError(f"{checkpoint.name}: {file.name} cannot be read: {error}") from error
-    if digest.hexdigest() != file.hash:
-        raise DamagedError(f"{checkpoint.name}: {file.name} does not have the hash it was written with")
+    _read_all([Filling(checkpoint, file, algorithm, spans)], 1)
 
 
 def _in_threads(checkpoint: Path, files: Sequence[File], algorithm: str, spans: Mapping[str, list[Span]]) -> None:
-    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)), len(files))
-    if threads <= 1:
-        for file in files:
-            read_file(checkpoint, file, algorithm, spans.get(file.name, ()))
-        return
-    largest_first = sorted(files, key=lambda file: -file.size_bytes)
-    with ThreadPoolExecutor(threads) as pool:
-        readings = [
-            pool.submit(read_file, checkpoint, file, algorithm, spans.get(file.name, ())) for file in largest_first
-        ]
+    fillings = [Filling(checkpoint, file, algorithm, spans.get(file.name, ())) for file in files]
+    size_bytes = sum(file.size_bytes for file in files)
+    _read_all(fillings, min(MOST_THREADS, len(os.sched_getaffinity(0)), -(-size_bytes // BLOCK_BYTES)))
+
+
+def _read_all(fillings: Sequence[Filling], threads: int) -> None:
+    """All threads work on one file, then on the next: none of them is left alone with the largest."""
+    stop = Event()
+
+    def work() -> None:
         try:
-            for reading in readings:
-                reading.result()
+            for filling in fillings:
+                while not stop.is_set() and filling.turn():
+                    pass
+        except BaseException:
+            stop.set()  # the others need not read to the end of what is refused
+            raise
+
+    try:
+        if threads <= 1:
+            work()
+        else:
+            _in_pool(work, threads, stop)
+    finally:
+        for filling in fillings:
+            filling.close()
+    for filling in fillings:
+        filling.check()
+
+
+def _in_pool(work: Callable[[], None], threads: int, stop: Event) -> None:
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for done in [pool.submit(work) for _ in range(threads)]:
+                done.result()
         finally:
-            for reading in readings:
-                reading.cancel()
+            stop.set()  # an interrupt must not wait for the last byte
 
 
 def _json(checkpoint: Path, file: File | None, algorithm: str) -> dict[str, Any]:
     if file is None:
         return {}
     with suppress(FileNotFoundError):  # before memory of that size is asked for; a missing file is said below
-        _check_size(checkpoint, file, (checkpoint / file.name).lstat().st_size)
+        check_size(checkpoint, file, (checkpoint / file.name).lstat().st_size)
     content = bytearray(file.size_bytes)
     read_file(checkpoint, file, algorithm, [Span(file.name, 0, memoryview(content))])
     found: dict[str, Any] = json.loads(content)
     return found
-
-
-def _segments(spans: Iterable[Span], size_bytes: int) -> Iterator[tuple[int, memoryview]]:
-    """The whole file in its order: the spans' memory, and memory of its own for what nobody wants. In blocks."""
-    at = 0
-    for span in [*sorted(spans, key=lambda span: span.offset_bytes), Span("", size_bytes, memoryview(b""))]:
-        for start in range(at, span.offset_bytes, BLOCK_BYTES):
-            yield start, memoryview(bytearray(min(BLOCK_BYTES, span.offset_bytes - start)))
-        for start in range(0, len(span.memory), BLOCK_BYTES):
-            yield span.offset_bytes + start, span.memory[start : start + BLOCK_BYTES]
-        at = span.offset_bytes + len(span.memory)
-
-
-def _batches(segments: Iterable[tuple[int, memoryview]]) -> Iterator[list[tuple[int, memoryview]]]:
-    """Neighbours that are read by one call: about a block."""
-    batch: list[tuple[int, memoryview]] = []
-    size_bytes = 0
-    for segment in segments:
-        if batch and (size_bytes + len(segment[1]) > BLOCK_BYTES or len(batch) == MOST_BUFFERS):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(segment)
-        size_bytes += len(segment[1])
-    if batch:
-        yield batch
-
-
-def _fill(descriptor: int, batch: Sequence[tuple[int, memoryview]], name: str) -> None:
-    missing = sum(len(memory) for _, memory in batch)
-    if os.preadv(descriptor, [memory for _, memory in batch], batch[0][0]) == missing:
-        return
-    for start, memory in batch:  # it came in part: now piece by piece
-        done = 0
-        while done < len(memory):
-            read_bytes = os.preadv(descriptor, [memory[done:]], start + done)
-            if read_bytes == 0:
-                raise DamagedError(f"{name} became shorter while it was read")
-            done += read_bytes
-
-
-def _check_size(checkpoint: Path, file: File, size_bytes: int) -> None:
-    if size_bytes != file.size_bytes:
-        raise DamagedError(f"{checkpoint.name}: {file.name} has {size_bytes} bytes, not {file.size_bytes}")
 
 
 def _refuse_unknown(checkpoint: Path, spans: Mapping[str, object], manifest: Manifest) -> None:
