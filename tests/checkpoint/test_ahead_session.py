@@ -20,6 +20,7 @@ import torch
 
 from nightspot.checkpoint import Session, manifest
 from nightspot.checkpoint.ahead import base, writing
+from nightspot.checkpoint.cost import SaveCost
 from nightspot.checkpoint.manifest import INDEX, read, verify
 from nightspot.checkpoint.order import Order
 from nightspot.checkpoint.pieces import Part
@@ -89,6 +90,20 @@ def loaded(folder: Path, beside: Path, make: Callable[[], Training]) -> dict[str
     with Session(fresh.states, folder=beside, interval_s=1e6) as session:
         assert session.restore() is not None
     return fresh.tensors()
+
+
+def test_what_steps_beside_the_copying_cost_is_measured_from_its_very_beginning(
+    tmp_path: Path, request_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    for name in ("ahead", "snapshot", "saved"):
+        monkeypatch.setattr(SaveCost, name, lambda *_, kind=name: heard.append(kind))
+    folder, training = tmp_path / "checkpoints", training_of()
+    with session_of(training, folder) as session:
+        session.restore()
+        training.step()
+        save(training, session, folder, request_file, training.step)
+    assert heard == ["ahead", "snapshot", "saved"]
 
 
 @pytest.mark.parametrize("optimizers", [sparse_adam, two])

@@ -26,6 +26,8 @@ class Loop:
     now_s: float = 1000.0
     steps: int = 0
     durable_s: float = math.inf
+    base_s: float = 0.0  # for how long tables are copied ahead, and training is slower
+    based_s: float = math.inf
 
     def __post_init__(self) -> None:
         self.saves: list[int] = []
@@ -34,18 +36,28 @@ class Loop:
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self.now_s += self.step_s + (self.slower_s if self.durable_s < math.inf else 0.0)
+            busy = self.durable_s < math.inf or self.based_s < math.inf
+            self.now_s += self.step_s + (self.slower_s if busy else 0.0)
             self.steps += 1
             due = self.schedule.due(self.now_s, self.steps / self.per_epoch)
             if self.now_s >= self.durable_s:
                 self.schedule.saved(self.now_s, self.save_s)
                 self.durable_s = math.inf
                 self.said += [line for line in [self.schedule.news(self.now_s)] if line]
-            if due and self.durable_s == math.inf:
+            if due and self.durable_s == math.inf and self.ready():
                 self.save()
+
+    def ready(self) -> bool:
+        """As a saver is, that copies ahead."""
+        if self.base_s and self.based_s == math.inf:
+            self.now_s += self.stall_s
+            self.based_s = self.now_s + self.base_s
+            self.schedule.ahead(self.now_s, self.stall_s)
+        return not self.base_s or self.now_s >= self.based_s
 
     def save(self) -> None:
         self.now_s += self.stall_s
+        self.based_s = math.inf
         self.durable_s = self.now_s + self.save_s - self.stall_s
         self.saves.append(self.steps)
         self.schedule.snapshot(self.now_s, self.stall_s)
@@ -120,6 +132,39 @@ def test_the_cost_of_a_save_is_the_stall_and_what_steps_were_slower_in_flight() 
     in_flight = 4  # steps that end while the save is in flight, or end it
     assert training.schedule.cost.cost_s == pytest.approx(0.1 + 0.2 * in_flight)
     assert training.schedule.cost.save_s == 4.0
+
+
+def test_tables_that_are_copied_ahead_cost_the_slower_steps_beside_them_too() -> None:
+    training = loop("40s", step_s=1.0, slower_s=0.2, stall_s=0.1, save_s=4.0, base_s=12.0)
+    training.run(300)
+    beside = 10 + 4  # steps of 1.2 s: of the base, and until all of it was durable
+    assert training.schedule.cost.cost_s == pytest.approx(0.1 + 0.1 + 0.2 * beside)
+    assert training.schedule.cost.slower_s == pytest.approx(0.2 * beside)
+
+
+def test_auto_saves_more_rarely_where_copying_ahead_slows_training_down() -> None:
+    free, dear = (
+        loop("auto", 2 * HOUR_S, step_s=1.0, slower_s=slower_s, stall_s=0.05, save_s=20.0, base_s=12.0)
+        for slower_s in (0.0, 0.5)
+    )
+    for training in (free, dear):
+        training.run(4000)
+    now_s = free.now_s
+    assert dear.schedule.choice(now_s).interval_s > 3 * free.schedule.choice(now_s).interval_s
+    assert "of training and is durable" in free.said[-1], "nothing was slower: nothing is said of it"
+    assert "(0.1s at a standstill, " in dear.said[-1] and " by slower steps beside it)" in dear.said[-1]
+
+
+def test_a_base_that_came_to_nothing_is_not_part_of_a_later_save() -> None:
+    cost = SaveCost()
+    for now_s in range(10):
+        cost.stepped(float(now_s))
+    cost.ahead(10.0, 5.0)
+    cost.stepped(40.0)
+    cost.failed()
+    cost.snapshot(41.0, 0.1)
+    cost.saved(3.0)
+    assert cost.cost_s == pytest.approx(0.1)
 
 
 def test_an_evaluation_between_two_steps_is_no_slowdown() -> None:

@@ -14,10 +14,12 @@ FEWEST_STEPS = 3  # fewer say nothing about how fast training is without a save
 class SaveCost:
     """Hears of steps and saves, in seconds of one monotonic clock.
 
-    A save costs the stall, and as much as steps were slower while it was in flight. Of steps the medians are compared: an evaluation
-    between two of them is no slowdown. The first step is left out: compilers and caches warm up in it.
+    A save costs the stalls, and as much as steps were slower while it was in flight, or its tables were copied ahead. Of steps the
+    medians are compared: an evaluation between two of them is no slowdown. The first step is left out: compilers and caches warm up
+    in it.
 
     cost_s: training time that a save takes, the median of the last five, of two the lower one: the very first prepares memory, too.
+    slower_s: what of it are slower steps.
     save_s: from its beginning until it is durable, the 95th percentile of the last twenty; 0 before the first.
     """
 
@@ -26,10 +28,11 @@ class SaveCost:
         self._alone: deque[float] = deque(maxlen=STEPS)  # how long steps took with no save in flight
         self._beside: list[float] = []  # ... and beside the present one
         self._flying_since_s: float | None = None
+        self._ahead = False  # tables are being copied ahead, or were and wait for the rest
         self._stall_s = 0.0
-        self._costs: deque[float] = deque(maxlen=COSTS)
+        self._costs: deque[tuple[float, float]] = deque(maxlen=COSTS)  # each, and what of it are slower steps
         self._saves: deque[float] = deque(maxlen=SAVES)
-        self.cost_s, self.save_s = ASSUMED_COST_S, 0.0
+        self.cost_s, self.slower_s, self.save_s = ASSUMED_COST_S, 0.0, 0.0
 
     def stepped(self, now_s: float) -> None:
         """One more step has ended."""
@@ -37,22 +40,34 @@ class SaveCost:
             (self._alone if self._flying_since_s is None else self._beside).append(now_s - self._mark_s)
         self._mark_s = now_s
 
+    def ahead(self, now_s: float, stall_s: float) -> None:
+        """The tables of a save to come are being copied beside the steps from now on; to begin that held training up for `stall_s`."""
+        self._begin(now_s, stall_s)
+        self._ahead = True
+
     def snapshot(self, now_s: float, stall_s: float) -> None:
         """A save has taken what it needs, and training goes on: it was held up for `stall_s`."""
+        if self._ahead:  # the very same save
+            self._mark_s, self._stall_s = now_s, self._stall_s + stall_s
+        else:
+            self._begin(now_s, stall_s)
+        self._ahead = False
+
+    def _begin(self, now_s: float, stall_s: float) -> None:
         self._mark_s = self._flying_since_s = now_s
         self._stall_s, self._beside = stall_s, []
 
     def saved(self, save_s: float) -> None:
         """It is durable, `save_s` after it began."""
-        slower_s = self._slower_s() if self._flying_since_s is not None else 0.0
-        self._costs.append(self._stall_s + min(slower_s, save_s))
+        slower_s = min(self._slower_s(), save_s) if self._flying_since_s is not None else 0.0
+        self._costs.append((self._stall_s + slower_s, slower_s))
         self._saves.append(save_s)
-        self.cost_s, self.save_s = median_low(self._costs), quantile(self._saves, 0.95)
+        (self.cost_s, self.slower_s), self.save_s = median_low(self._costs), quantile(self._saves, 0.95)
         self._flying_since_s = None
 
     def failed(self) -> None:
         """It came to nothing, and says nothing."""
-        self._flying_since_s = None
+        self._flying_since_s, self._ahead = None, False
 
     @property
     def known(self) -> bool:

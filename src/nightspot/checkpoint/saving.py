@@ -32,6 +32,9 @@ SILENCE_S = 120.0  # without a sign of life from the writer: then it does not ge
 class Listener(Protocol):
     """Hears of saves. Times are of `time.monotonic()`."""
 
+    def ahead(self, now_s: float, stall_s: float) -> None:
+        """Tables of a save to come are copied ahead from now on; beginning that held training up for `stall_s`."""
+
     def snapshot(self, now_s: float, stall_s: float) -> None:
         """Training goes on; a save held it up for `stall_s`."""
 
@@ -137,8 +140,15 @@ class Saver:
             return True
         self.prepare()
         if self.ahead.idle and isinstance(self.hand, Background):
-            self.ahead.start(self.hand, self._captured().tensors, self._order(0.0))
+            self._start_ahead(self.ahead, self.hand)
         return self.ahead.ready(self.hand)
+
+    def _start_ahead(self, ahead: Ahead, hand: Background) -> None:
+        began_s = time.monotonic()
+        ahead.start(hand, self._captured().tensors, self._order(0.0))
+        now_s = time.monotonic()
+        for listener in self.listeners:
+            listener.ahead(now_s, now_s - began_s)
 
     def prepare(self) -> None:
         """After the first step: let the hand make ready what the first save will need. Only once."""

@@ -11,6 +11,7 @@ from nightspot.checkpoint.interval import LONGEST_S, Choice, Kind, Rule, choose
 
 FIRST_OF_LONGEST = 1 / 15  # of 15 minutes: by then one save has shown what they cost
 NEWS_RATIO = 1.25  # "auto" says so when its interval has changed by more than a quarter
+WORTH_TELLING = 0.05
 ROUNDING = 1e-9  # units are often a sum of floats: 2.9999999999 epochs are 3
 
 
@@ -41,6 +42,10 @@ class Schedule:
         if self.rule.kind is Kind.UNITS:
             return self._multiple(units_done) > self._multiple(self._last_units)
         return now_s - self._last_s >= self.choice(now_s).interval_s
+
+    def ahead(self, now_s: float, stall_s: float) -> None:
+        """Tables of the save that is due are being copied ahead; to begin that held training up for `stall_s`."""
+        self.cost.ahead(now_s, stall_s)
 
     def snapshot(self, now_s: float, stall_s: float) -> None:
         """A save, asked for by whomever, has its snapshot and training goes on. stall_s: for how long it held training up."""
@@ -81,7 +86,7 @@ class Schedule:
         if self.rule.kind is not Kind.AUTO:
             return f"a checkpoint every {self.rule.text}"
         choice, cost = self.choice(now_s), self.cost
-        measured = f"a save costs {short(cost.cost_s)} of training and is durable after {short(cost.save_s)}"
+        measured = f"a save costs {_parted(cost)} and is durable after {short(cost.save_s)}"
         bound = f" ({choice.bound})" if choice.bound else ""
         return (
             f"auto interval: {short(choice.interval_s)}{bound}: {measured if cost.known else 'no save was measured yet'}; "
@@ -102,6 +107,14 @@ class Schedule:
 
     def _count_from(self, now_s: float) -> None:
         self._last_s, self._steps, self._last_units = now_s, 0, self._units
+
+
+def _parted(cost: SaveCost) -> str:
+    """In words, and how much of it is no standstill, where that is worth telling."""
+    whole = f"{short(cost.cost_s)} of training"
+    if cost.slower_s < WORTH_TELLING * cost.cost_s or not cost.slower_s:
+        return whole
+    return f"{whole} ({short(cost.cost_s - cost.slower_s)} at a standstill, {short(cost.slower_s)} by slower steps beside it)"
 
 
 def short(seconds: float) -> str:

@@ -29,7 +29,7 @@ MENDS: dict[Cause, str] = {
     "torch.use_deterministic_algorithms(True) and torch.backends.cudnn.benchmark = False; CUBLAS_WORKSPACE_CONFIG=:4096:8 and "
     "PYTHONHASHSEED=0 in the environment; torch.set_num_threads(n); random augmentation in loader workers seeded by sample.",
     Cause.ONLY_ONE: "Write to a temporary name, fsync, rename, keep two: torch.save(state, path + '.tmp'), os.fsync, "
-    f"os.replace(path, path + '.before'), os.replace(path + '.tmp', path); and load the one before where the newest cannot be read; {OURS}.",
+    f"os.replace(path, path + '.before'), os.replace(path + '.tmp', path); and load the one before where the newest is damaged; {OURS}.",
     Cause.IGNORED_NOTICE: "On SIGTERM, save at the end of the step and leave with exit code 75: "
     f"signal.signal(signal.SIGTERM, ...) that sets a flag, looked at after each step; {OURS}.",
     Cause.UNDISTURBED: "Run the command by hand, with the arguments that [drill] adds, until it ends with 0 and its artefact is there.",
