@@ -12,6 +12,8 @@ from typing import Annotated, Optional, Sequence
 import typer
 
 import nightspot
+from nightspot.cli.backtest import backtest
+from nightspot.cli.backtestoptions import Backtest
 from nightspot.cli.checkpoint import checkpoint
 from nightspot.cli.doctor import doctor
 from nightspot.cli.drill import drill
@@ -79,6 +81,8 @@ def flowing(text: str | None) -> str:
 
 for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate, drill):
     app.command(name=command.__name__, help=flowing(command.__doc__))(command)
+
+app.command(name="backtest", cls=Backtest, help=flowing(backtest.__doc__))(backtest)
 
 for inner in checkpoint.registered_commands:
     inner.help = flowing(inner.callback.__doc__ if inner.callback else "")
