@@ -70,6 +70,11 @@ class World:
     refusal_s: float = 0.0
     lazy_seed: int | None = None
     queues: bool = False
+    redo_s: float = 0.0
+    beside: bool = False
+    handover_s: float = 0.0
+    second_request: bool = False
+    handover: bool = False
 
     def job(self) -> Job:
         return Job(
@@ -78,10 +83,12 @@ class World:
             work=Work(self.work_s / 60.0, "minute", 60.0),
             pools=self.pools,
             policy=PolicyChoice("greedy"),
-            checkpoint=Checkpointing(interval_s=self.save_every_s),
+            checkpoint=Checkpointing(interval_s=self.save_every_s, redo_s=self.redo_s),
             limits=Limits(attempts=10_000),
             tail_s=self.tail_s,
             guard_pools=self.guard_pools,
+            second_request=self.second_request,
+            handover=self.handover,
         )
 
     def play(self, policy: Policy) -> RunState:
@@ -89,9 +96,10 @@ class World:
 
     def night(self, policy: Policy) -> tuple[Night, SimulatedBackend]:
         true_lead_s = self.lead_s if self.true_lead_s is None else self.true_lead_s
-        overheads = {p.id: Overheads(true_lead_s, self.stop_s, self.save_every_s, self.refusal_s) for p in self.pools}
+        takes = Overheads(true_lead_s, self.stop_s, self.save_every_s, self.refusal_s, self.redo_s)
+        overheads = {p.id: takes for p in self.pools}
         kind = QueueingBackend if self.queues else Blind if self.blind else SimulatedBackend
-        backend: SimulatedBackend = kind(self.capacities, overheads, self.tick_s)
+        backend: SimulatedBackend = kind(self.capacities, overheads, self.tick_s, self.beside, self.handover_s)
         clock = SimulatedClock(backend, 0.0, self.tick_s)
         if self.lazy_seed is not None:
             clock = LazyClock(backend, 0.0, lazy_s=self.reaction_s, rng=random.Random(self.lazy_seed))

@@ -1,15 +1,16 @@
 """A simulated backend whose requests queue, and that restarts what was taken: SageMaker, Batch and Slurm, without any of them.
 
-Nothing is seen of capacity but by a request. A stop of one that was never granted ends it as NO_CAPACITY.
+Nothing is seen of capacity but by a request. A stop of one that was never granted ends it as NO_CAPACITY. On ticks it is granted at the
+first one at which there is capacity, billed from then in whole ticks, and back in the queue at the first one at which there is none.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Sequence
 
-from nightspot.backends.simulated import SimulatedBackend, _Machine
+from nightspot.backends.simulated import SimulatedBackend, _Machine, first_tick_utc
 from nightspot.market.trace import ALWAYS
 from nightspot.model.attempt import Phase
 from nightspot.model.capacity import Abilities, Offer, Pool
@@ -30,9 +31,9 @@ class QueueingBackend(SimulatedBackend):
 
     _stints: dict[str, list[_Stint]] = field(default_factory=dict)
 
-    def abilities(self, _pool: Pool, /) -> Abilities:
+    def abilities(self, pool: Pool, /) -> Abilities:
         """See Backend."""
-        return Abilities(queues=True, restarts_inside=True)
+        return replace(SimulatedBackend.abilities(self, pool), queues=True, restarts_inside=True)
 
     def offers(self, _pools: Sequence[Pool], _now_utc: float, /) -> Sequence[Offer]:
         """See Backend. Only a request shows what there is."""
@@ -44,7 +45,6 @@ class QueueingBackend(SimulatedBackend):
             return self._never[spec.token]
         if spec.token not in self._machines:
             machine = _Machine(spec, now_utc, math.inf, math.inf, units_start=spec.units_start)
-            machine.durable_units = spec.units_start
             machine.news.append(PhaseSeen(now_utc, Phase.QUEUED))
             self._machines[spec.token] = machine
             self._stints[spec.token] = [_Stint(now_utc)]
@@ -57,9 +57,8 @@ class QueueingBackend(SimulatedBackend):
         self._advance(machine, now_utc)
         end_utc = self.end_utc(machine)
         at_utc = min(now_utc, end_utc)
-        units = self._units(machine, at_utc) if at_utc >= machine.ready_utc else machine.units_start
-        if at_utc >= machine.ready_utc:
-            self._save(machine, units, at_utc)
+        units = self._units(machine, at_utc)
+        self._save(machine, units, at_utc)
         if now_utc >= end_utc and machine.ended is None:
             machine.ended = self._ended(machine, end_utc)
         return Report(len(machine.news), units, machine.news[cursor:], machine.ended)
@@ -71,13 +70,16 @@ class QueueingBackend(SimulatedBackend):
         end_utc = min(now_utc, self.end_utc(machine))
         stints = self._stints[handle.token]
         ends = [stint.queued_utc for stint in stints[1:]] + [end_utc]
-        held_s = sum(max(0.0, end - s.granted_utc) for s, end in zip(stints, ends, strict=True) if s.granted_utc < end)
+        held = [max(0.0, end - s.granted_utc) for s, end in zip(stints, ends, strict=True) if s.granted_utc < end]
+        if self.tick_s > 0:
+            held = [math.ceil(one_s / self.tick_s - 1e-9) * self.tick_s for one_s in held]
+        held_s = sum(held)
         return Bill(held_s, held_s / 3600.0 * machine.spec.pool.price_usd_per_hour)
 
     def end_utc(self, machine: _Machine) -> float:
         """When it ends, as things stand: done, stopped, or at its own limit. Being taken is no end."""
         left = machine.spec.job.work.units - machine.units_start
-        done_utc = machine.ready_utc + left * machine.spec.job.work.unit_s / machine.spec.pool.speed
+        done_utc = machine.trains_utc + left * machine.spec.job.work.unit_s / machine.spec.pool.speed
         if done_utc >= machine.taken_utc:
             done_utc = math.inf
         return min(done_utc, machine.stop_utc, machine.spec.not_after_utc)
@@ -97,7 +99,7 @@ class QueueingBackend(SimulatedBackend):
             stint = stints[-1]
             if stint.granted_utc == math.inf and not self._grant(machine, stint, until_utc):
                 return
-            self._begin(machine, len(stints), until_utc)
+            machine.begin(min(until_utc, machine.taken_utc), len(stints))
             if machine.taken_utc > min(now_utc, self.end_utc(machine)):
                 return
             self._take(machine, stints)
@@ -105,35 +107,30 @@ class QueueingBackend(SimulatedBackend):
     def _grant(self, machine: _Machine, stint: _Stint, until_utc: float) -> bool:
         pool_id = machine.spec.pool.id
         capacity = self.capacities.get(pool_id, ALWAYS)
-        at_utc = stint.queued_utc if capacity.up(stint.queued_utc) else capacity.next_flip(stint.queued_utc)
+        at_utc = stint.queued_utc
+        if not capacity.up(at_utc):
+            at_utc = first_tick_utc(capacity, at_utc, self.tick_s, up=True)
         if at_utc > until_utc:
             return False
         stint.granted_utc = at_utc
-        machine.ready_utc = at_utc + self.overheads[pool_id].lead_s
-        machine.taken_utc = capacity.next_flip(at_utc)
-        machine.news.append(
-            PhaseSeen(at_utc, Phase.BOOTING, len(self._stints[machine.spec.token]), machine.units_start)
-        )
+        machine.boot(at_utc + self.overheads[pool_id].lead_s, self.handover_s)
+        machine.taken_utc = first_tick_utc(capacity, at_utc, self.tick_s, up=False)
+        incarnation = len(self._stints[machine.spec.token])
+        machine.news.append(PhaseSeen(at_utc, Phase.BOOTING, incarnation, machine.units_start))
         return True
-
-    def _begin(self, machine: _Machine, incarnation: int, until_utc: float) -> None:
-        trains = PhaseSeen(machine.ready_utc, Phase.TRAINING, incarnation, machine.units_start)
-        if machine.ready_utc <= min(until_utc, machine.taken_utc) and trains not in machine.news:
-            machine.news.append(trains)
 
     def _take(self, machine: _Machine, stints: list[_Stint]) -> None:
         """Back into the queue, with what was durable."""
         taken_utc = machine.taken_utc
-        if taken_utc >= machine.ready_utc:
-            self._save(machine, self._units(machine, taken_utc), taken_utc)
+        self._save(machine, self._units(machine, taken_utc), taken_utc)
         machine.units_start = machine.durable_units
-        machine.ready_utc = machine.taken_utc = math.inf
+        machine.ready_utc = machine.taken_utc = machine.trains_utc = math.inf
         stints.append(_Stint(taken_utc))
         machine.news.append(PhaseSeen(taken_utc, Phase.QUEUED, len(stints), machine.units_start))
 
     def _ended(self, machine: _Machine, end_utc: float) -> Ended:
         done = self._units(machine, end_utc) >= machine.spec.job.work.units * (1 - 1e-12)
-        if done and machine.ready_utc < math.inf:
+        if done and machine.trains_utc < math.inf:
             artifact = "simulated" if machine.spec.job.training.artifact is not None else None
             return Ended(EndKind.SUCCEEDED, end_utc, 0, artifact)
         if all(stint.granted_utc == math.inf for stint in self._stints[machine.spec.token]):

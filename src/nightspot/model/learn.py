@@ -16,7 +16,8 @@ LET_GO = (AttemptOutcome.RELEASED, AttemptOutcome.INTERRUPTED)
 def slower_lead(pool: Pool, bounds: Bounds | None, attempt: Attempt, event: PhaseChanged) -> Bounds | None:
     """The new bounds, where a start-up took longer than its bound; they hold for the rest of the night.
 
-    Waiting in a queue for Spot is not starting up; waiting for on-demand is: the way out must count it. A PROBE's wait for `go` says nothing.
+    Waiting in a queue for Spot is not starting up; waiting for on-demand is: the way out must count it. Nor is a PROBE's
+    wait for `go`.
     """
     took_s = event.at_utc - attempt.requested_utc
     if pool.market is Market.SPOT:

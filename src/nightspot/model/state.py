@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Callable, Iterable, Mapping
 
 from nightspot.model import moves
-from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, RunOutcome
+from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, Role, RunOutcome
 from nightspot.model.capacity import Bounds, Market, Offer, Sight
 from nightspot.model.change import changed
 from nightspot.model.decision import Decision
@@ -48,6 +48,8 @@ class RunState:
     """Everything the loop knows of one Run.
 
     `durable_units`: work that would survive anything now. `failures`: failed Attempts since the last new Checkpoint.
+    `save_gap_s`: the mean time between two Checkpoints of one incarnation, None before the first two (`save_gaps` of them were seen).
+    `no_probe`: Pools on which a PROBE failed.
     `refused_utc`: when each Pool last refused a launch, and `refusals` why. `unit_s` is planned with; `firm_unit_s` is it without what
     rests on one Checkpoint alone.
     """
@@ -71,9 +73,12 @@ class RunState:
     durable_units: float = 0.0
     durable_utc: float | None = None
     durable_digest: str = ""
+    save_gap_s: float | None = None
+    save_gaps: int = 0
     failures: int = 0
     on_demand_asked_utc: float | None = None
     asked: str | None = None
+    no_probe: frozenset[str] = frozenset()
     limits_hit: frozenset[Limit] = frozenset()
     told: frozenset[str] = frozenset()
     warned: frozenset[Warned] = frozenset()
@@ -221,11 +226,20 @@ def _checkpoint(state: RunState, event: CheckpointSeen) -> RunState:
     also: dict[str, Any] = {"unit_s": unit_s, "firm_unit_s": firm_unit_s}
     if event.units_done > state.durable_units:
         also |= {"durable_units": event.units_done, "durable_utc": event.at_utc}
-        also |= {"durable_digest": event.digest, "failures": 0}
+        also |= {"durable_digest": event.digest, "failures": 0, **_pace(state, attempt, event)}
     change: dict[str, Any] = {"units_done": max(attempt.units_done, event.units_done)}
     if attempt.first_saved_utc is None and attempt.trained_from_utc is not None:
         change |= {"first_saved_utc": event.at_utc, "first_saved_units": event.units_done}
     return _change(state, event.number, also, **change)
+
+
+def _pace(state: RunState, attempt: Attempt, event: CheckpointSeen) -> Mapping[str, Any]:
+    """How far apart Checkpoints are: those of one incarnation, none of them asked for."""
+    last_utc, asked_utc = state.durable_utc, attempt.save_asked_utc
+    if last_utc is None or attempt.first_saved_utc is None or (asked_utc is not None and asked_utc >= last_utc):
+        return {}
+    count, gap_s = state.save_gaps, max(0.0, event.at_utc - last_utc)
+    return {"save_gap_s": ((state.save_gap_s or 0.0) * count + gap_s) / (count + 1), "save_gaps": count + 1}
 
 
 def _sight_lost(state: RunState, event: SightLost) -> RunState:
@@ -255,7 +269,11 @@ def _ended(state: RunState, event: AttemptEnded) -> RunState:
         raise ValueError(f"attempt {event.number} of {state.run_id} ended twice")
     if event.outcome is AttemptOutcome.COMPLETED:
         state = changed(state, completed=True)
-    if event.outcome is AttemptOutcome.FAILED:
+    if (
+        event.outcome is AttemptOutcome.FAILED and attempt.role is Role.PROBE
+    ):  # no training failed, and none is tried so again
+        state = changed(state, no_probe=state.no_probe | {attempt.pool_id})
+    elif event.outcome is AttemptOutcome.FAILED:
         hopeless = (event.detail or "it failed for good") if event.final else ""
         state = changed(state, failures=state.failures + 1, hopeless=hopeless)
     if as_good_as_refused(state.bounds.get(attempt.pool_id), attempt, event):

@@ -1,10 +1,9 @@
-"""Making the world as decided: stop what is not wanted, then launch what is. Intent is in the Journal before every launch."""
+"""What the loop does to the world: words and launches. Intent is in the Journal before every launch, and before every `go`."""
 
 from __future__ import annotations
 
 from nightspot.errors import Unsure
-from nightspot.model.attempt import Attempt, Phase
-from nightspot.model.decision import Decision
+from nightspot.model.attempt import Attempt, Phase, Role
 from nightspot.model.events import (
     AttemptSeen,
     LaunchRefused,
@@ -19,18 +18,9 @@ from nightspot.night.look import handle_of, strangers
 from nightspot.night.night import Night
 from nightspot.night.ports import Backends, LaunchSpec, Refused
 
-# A stop that was not obeyed is said again after so long (market seconds), or after the Pool's own bound: words get lost.
+# A stop, or a go, that was not obeyed is said again after so long (market seconds), or after the Pool's own bound: words get lost.
 STOP_AGAIN_S = 120.0
-
-
-def reconcile(night: Night, backends: Backends, decision: Decision, now_utc: float) -> bool:
-    """Stop and launch until the holding is the decided one. True where it is worth looking again at once."""
-    wanted = {want.pool_id for want in decision.wants}
-    unwanted = [a for a in night.state.live if a.seen and a.pool_id not in wanted]
-    stopped = [stop(night, backends, attempt, now_utc) for attempt in unwanted]
-    if night.state.live:  # one Attempt trains; an intent, or one out of sight, counts as one
-        return any(stopped)
-    return _launch(night, backends, decision, now_utc)
+NOT_TRAINING = (Phase.REQUESTED, Phase.QUEUED, Phase.BOOTING, Phase.READY)
 
 
 def stop(night: Night, backends: Backends, attempt: Attempt, now_utc: float) -> bool:
@@ -69,12 +59,10 @@ def token_of(state: RunState, number: int) -> str:
     return f"{state.run_id}-{state.nonce}-{number:03d}"
 
 
-def _launch(night: Night, backends: Backends, decision: Decision, now_utc: float) -> bool:
+def launch(night: Night, backends: Backends, pool_id: str, role: Role, now_utc: float) -> bool:
+    """Ask for that Pool, if there are launches left and it has not refused a moment ago. True where it is worth looking again at once."""
     state = night.state
-    if not decision.wants or state.launches >= state.job.limits.attempts:
-        return False
-    want = decision.wants[0]
-    if now_utc < retry_utc(night, want.pool_id):
+    if state.launches >= state.job.limits.attempts or not _may_be_asked(night, pool_id, role, now_utc):
         return False
     number = len(state.attempts) + 1
     not_after_utc = state.deadline_utc + state.job.extend_s
@@ -82,14 +70,23 @@ def _launch(night: Night, backends: Backends, decision: Decision, now_utc: float
         run_id=state.run_id,
         number=number,
         token=token_of(state, number),
-        pool=state.job.pool(want.pool_id),
-        role=want.role,
+        pool=state.job.pool(pool_id),
+        role=role,
         not_after_utc=not_after_utc,
         job=state.job,
         units_start=state.durable_units,
     )
-    night.record(LaunchRequested(now_utc, number, spec.token, want.pool_id, want.role, not_after_utc))
+    night.record(LaunchRequested(now_utc, number, spec.token, pool_id, role, not_after_utc))
     return _carry_out(night, backends, spec, now_utc)
+
+
+def _may_be_asked(night: Night, pool_id: str, role: Role, now_utc: float) -> bool:
+    """A request that we took out of a queue ourselves has not been refused: a PROBE may stand there at once."""
+    if now_utc >= retry_utc(night, pool_id):
+        return True
+    last = next((a for a in reversed(night.state.attempts) if a.pool_id == pool_id), None)
+    left = last is not None and last.stop_utc is not None
+    return role is Role.PROBE and left and night.abilities[pool_id].queues
 
 
 def _carry_out(night: Night, backends: Backends, spec: LaunchSpec, now_utc: float) -> bool:
@@ -102,7 +99,28 @@ def _carry_out(night: Night, backends: Backends, spec: LaunchSpec, now_utc: floa
         night.record(LaunchRefused(now_utc, spec.number, answer.reason, answer.message))
         return True
     night.record(AttemptSeen(now_utc, spec.number, answer.name))
-    return False
+    abilities = night.abilities[spec.pool.id]
+    return abilities.queues and abilities.visibility_lag_s == 0.0  # it may have been granted on the spot
+
+
+def say_go(night: Night, backends: Backends, attempt: Attempt, now_utc: float) -> bool:
+    """From now on it trains, whether the word arrives or not: it is recorded first, so that nothing else ever trains beside it."""
+    night.record(Told(now_utc, attempt.number, "go"))
+    remind(night, backends, now_utc)
+    return True
+
+
+def remind(night: Night, backends: Backends, now_utc: float) -> None:
+    """Say `go` to whoever was to be told and does not train yet: now, where this controller never has, and again after a while."""
+    for attempt in night.state.live:
+        waits = attempt.gone_utc is not None and attempt.shown in NOT_TRAINING
+        if not waits or now_utc - night.gone_utc.get(attempt.number, float("-inf")) < STOP_AGAIN_S:
+            continue
+        try:
+            backends[night.state.job.pool(attempt.pool_id).backend].tell(handle_of(attempt), "go", now_utc)
+        except Unsure:
+            continue
+        night.gone_utc[attempt.number] = now_utc
 
 
 def sweep(night: Night, backends: Backends, now_utc: float) -> None:
@@ -129,15 +147,25 @@ def swept(night: Night, backends: Backends, now_utc: float) -> bool:
 def ask_to_save(night: Night, backends: Backends, now_utc: float, trip_utc: float) -> None:
     """Before capacity is let go at `trip_utc`, ask once for a Checkpoint, `save_s` and a reaction ahead."""
     for attempt in night.state.live:
-        bounds = night.state.bounds.get(attempt.pool_id)
-        save_s = bounds.save_s if bounds is not None else 0.0
-        due = now_utc >= trip_utc - save_s - night.settings.reaction_s
+        due = now_utc >= trip_utc - save_wait_s(night, attempt)
         if due and attempt.phase is Phase.TRAINING and _not_asked(night.state, attempt):
-            try:
-                backends[night.state.job.pool(attempt.pool_id).backend].tell(handle_of(attempt), "checkpoint", now_utc)
-            except Unsure:
-                continue
-            night.record(Told(now_utc, attempt.number, "checkpoint"))
+            ask_for_checkpoint(night, backends, attempt, now_utc)
+
+
+def save_wait_s(night: Night, attempt: Attempt) -> float:
+    """How long a Checkpoint that was asked for may take until it is seen."""
+    bounds = night.state.bounds.get(attempt.pool_id)
+    return (bounds.save_s if bounds is not None else 0.0) + night.settings.reaction_s
+
+
+def ask_for_checkpoint(night: Night, backends: Backends, attempt: Attempt, now_utc: float) -> bool:
+    """True where it was asked."""
+    try:
+        backends[night.state.job.pool(attempt.pool_id).backend].tell(handle_of(attempt), "checkpoint", now_utc)
+    except Unsure:
+        return False
+    night.record(Told(now_utc, attempt.number, "checkpoint"))
+    return True
 
 
 def _not_asked(state: RunState, attempt: Attempt) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from nightspot.model.attempt import Attempt, Phase, RunOutcome
+from nightspot.model.attempt import Attempt, AttemptOutcome, Phase, Role, RunOutcome
 from nightspot.model.capacity import Market
 from nightspot.model.decision import Observation
 from nightspot.model.events import Limit, LimitHit, RunClosed
 from nightspot.model.job import OnLimit
 from nightspot.model.state import RunState
-from nightspot.night.act import stop, stop_all, swept
+from nightspot.night.act import NOT_TRAINING, stop, stop_all, swept
 from nightspot.night.night import Night
-from nightspot.night.observe import NOT_TRAINING, spent_usd
+from nightspot.night.observe import spent_usd
 from nightspot.night.ports import Backends
 from nightspot.policy.guard import slack_s
 
@@ -36,9 +36,10 @@ def _nothing_is_left(night: Night, backends: Backends, now_utc: float) -> bool:
 
 def _finished_utc(state: RunState, outcome: RunOutcome, now_utc: float) -> float:
     """A model is ready when its Attempt ended, not when we looked."""
-    if outcome is RunOutcome.COMPLETED and state.attempts[-1].ended_utc is not None:
-        return state.attempts[-1].ended_utc
-    return now_utc
+    if outcome is not RunOutcome.COMPLETED:
+        return now_utc
+    ends = [a.ended_utc for a in state.attempts if a.outcome is AttemptOutcome.COMPLETED and a.ended_utc is not None]
+    return max(ends, default=now_utc)
 
 
 def _reason(night: Night, now_utc: float) -> tuple[RunOutcome, str] | None:
@@ -112,10 +113,11 @@ def warn_of_risk(night: Night, observation: Observation) -> None:
 
 def _overdue(state: RunState, attempt: Attempt, now_utc: float) -> bool:
     bounds = state.bounds.get(attempt.pool_id)
-    starting = attempt.phase in NOT_TRAINING and attempt.trained_from_utc is None
+    starting = attempt.phase in NOT_TRAINING and attempt.trained_from_utc is None and attempt.role is Role.TRAIN
     spot = state.job.pool(attempt.pool_id).market is Market.SPOT
     queued_s = attempt.waited_s(now_utc) if spot else 0.0  # nothing was promised of a queue for Spot
-    return starting and bounds is not None and now_utc - queued_s > attempt.requested_utc + bounds.lead_s
+    since_utc = attempt.requested_utc if attempt.gone_utc is None else attempt.gone_utc - attempt.probed_s
+    return starting and bounds is not None and now_utc - queued_s > since_utc + bounds.lead_s
 
 
 def _bound_message(state: RunState, attempt: Attempt) -> str:

@@ -27,7 +27,8 @@ class Settings:
 class Night:
     """What one controller remembers while it acts. Only `journal` matters: all else can be found again.
 
-    `cursors` and `reports` are what the last looks at the Attempts gave, `progress_utc` when that last moved.
+    `cursors` and `reports` are what the last looks at the Attempts gave, `progress_utc` when that last moved. `gone_utc`: when this
+    controller last said `go` to one. `abilities`: with the job file's consent in them.
     """
 
     journal: Journal
@@ -36,6 +37,7 @@ class Night:
     cursors: dict[int, int] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)
     progress_utc: dict[int, float] = field(default_factory=dict)
+    gone_utc: dict[int, float] = field(default_factory=dict)
     swept_utc: float = float("-inf")
     pools_by_backend: dict[str, list[Pool]] = field(default_factory=dict)
     abilities: dict[str, Abilities] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 look       poll what lives, settle open intents, see what is offered   -> Events
 close      is it over?                                                 -> RunClosed
 decide     policy inside the guard, over one Observation               -> DecisionChanged
-reconcile  stop what is not wanted, launch what is                     -> LaunchRequested, then the call
+reconcile  stop what is not wanted, say go, launch what is             -> LaunchRequested, then the call
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from nightspot.model.capacity import Market
 from nightspot.model.decision import Decision, Observation
 from nightspot.model.events import DecisionChanged
 from nightspot.model.state import NOTHING
-from nightspot.night.act import ask_to_save, reconcile, retry_utc, sweep
+from nightspot.night.act import ask_to_save, retry_utc, save_wait_s, sweep
 from nightspot.night.closing import close_if_over, warn_of_risk
 from nightspot.night.look import look
 from nightspot.night.night import Night
 from nightspot.night.observe import observe
 from nightspot.night.ports import Backends, Clock
+from nightspot.night.reconcile import reconcile
 from nightspot.policy.base import Policy
 from nightspot.policy.guard import latest_utc
 
@@ -84,6 +85,7 @@ def _wake(night: Night, backends: Backends, observation: Observation, decision: 
     now_utc = observation.now_utc
     times = [decision.until_utc, *_deadlines(night)]
     times += _retries_utc(night, decision)
+    times += [a.save_asked_utc + save_wait_s(night, a) for a in night.state.live if a.save_asked_utc is not None]
     held = observation.held
     if held is not None and held.market is Market.SPOT and not observation.work.continuous:
         trip_utc = latest_utc(observation, observation.pool(held.pool_id))

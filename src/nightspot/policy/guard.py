@@ -4,9 +4,10 @@
              + max over the first k of them of lead_s + left_s / speed
     a holding is allowed iff, in its worst case until the next wake, deadline - tail - now - reaction_s >= escape_s
 
-`left_s` counts durable work only, notice is never counted on, a Pool without bounds does not count. On ticks this is the exact
-net of "Can't Be Late" (NSDI '24) with the decision interval as reaction: holding nothing iff L - g >= w + d; Spot iff what it does within
-the interval keeps that true.
+`left_s` counts durable work only, so what an interruption now would lose is in it; notice is never counted on, a Pool without bounds
+does not count. On ticks this is the exact net of "Can't Be Late" (NSDI '24) with the decision interval as reaction: holding nothing iff
+L - g >= w + d; Spot iff what it does within the interval keeps that true. A PROBE is no progress: it may be held beside what trains while
+a move to its Pool is allowed, and no longer.
 """
 
 from __future__ import annotations
@@ -97,15 +98,15 @@ def slack_s(observation: Observation) -> float:
 def latest_utc(observation: Observation, target: Pool | None) -> float:
     """The last instant at which holding `target` (None: nothing) is allowed: the trip. Before now, if it is not."""
     reaction_s = max(observation.reaction_s, REACTION_MIN_S)
-    without_s = observation.left_s - reaction_s - escape_s(observation, target)
+    left_s = observation.work.left_s - _moved_s(observation, target)
+    without_s = observation.left_s - reaction_s - escape_s(observation, target, left_s)
     latest = observation.now_utc + without_s
     gain_s = _assured_gain_s(observation, target)
     if target is None or gain_s <= 0.0:
         return latest
-    if gain_s * target.speed >= observation.work.left_s:
+    if gain_s >= left_s:
         return FOREVER_UTC
-    left_s = observation.work.left_s - gain_s * target.speed
-    with_gain_s = observation.left_s - reaction_s - escape_s(observation, target, left_s)
+    with_gain_s = observation.left_s - reaction_s - escape_s(observation, target, left_s - gain_s)
     if with_gain_s < -EPSILON_S:
         return latest
     # Capacity as fast as the guard's keeps slack constant; slower capacity is looked at again at the next wake.
@@ -113,17 +114,44 @@ def latest_utc(observation: Observation, target: Pool | None) -> float:
     return FOREVER_UTC if constant else max(latest, observation.now_utc)
 
 
+def _moved_s(observation: Observation, target: Pool | None) -> float:
+    """Work that is not durable yet, and will be before what is held is let go for `target`: on ticks, where a Checkpoint takes no time."""
+    held = observation.held
+    if held is None or not observation.work.continuous or (target is not None and held.pool_id == target.id):
+        return 0.0
+    return observation.work.undurable_s if observation.abilities[held.pool_id].assured_s > 0.0 else 0.0
+
+
 def _assured_gain_s(observation: Observation, target: Pool | None) -> float:
-    """Seconds of training that are certain to be durable at the next wake: 0 outside a backtest on ticks."""
+    """Work that is certain to be durable at the next wake and is not yet: 0 outside a backtest on ticks; inf where all is done by then."""
     if target is None or not observation.work.continuous:
         return 0.0
     assured_s = min(observation.reaction_s, observation.abilities[target.id].assured_s)
-    if assured_s <= 0.0 or observation.seen(target.id) is not Sight.UP:
+    if assured_s <= 0.0 or not _there(observation, target):
         return 0.0
-    held = observation.held
-    same = held is not None and held.pool_id == target.id and not held.stopping
-    pending_s = held.pending_s if held is not None and same else observation.lead_s(target.id)
-    return assured_s - pending_s
+    done_s = (assured_s - _start_s(observation, target)) * target.speed
+    held, work = observation.held, observation.work
+    stays = held is not None and held.pool_id == target.id and not held.stopping
+    ahead_s = work.undurable_s if stays else 0.0
+    if done_s >= work.left_s - ahead_s - _moved_s(observation, target):
+        return math.inf
+    return done_s + ahead_s - work.redo_s
+
+
+def _there(observation: Observation, target: Pool) -> bool:
+    """Whether there is capacity now: it is seen, or had."""
+    held = observation.holding(target.id)
+    had = held is not None and held.phase in (Phase.BOOTING, Phase.READY, Phase.TRAINING)
+    return had or observation.seen(target.id) is Sight.UP
+
+
+def _start_s(observation: Observation, target: Pool) -> float:
+    """Start-up still to come there. A PROBE has yet to be told `go`."""
+    held = observation.holding(target.id)
+    if held is None:
+        return observation.lead_s(target.id)
+    handover_s = observation.abilities[target.id].handover_s if held.role is Role.PROBE else 0.0
+    return max(held.pending_s, handover_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +199,8 @@ def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool
     assured_s = observation.abilities[target.id].assured_s if target is not None else 0.0
     if target is None or assured_s <= 0.0:
         return way_out
-    wait_s = max(assured_s, observation.work.left_s / target.speed - assured_s)
+    left_s = observation.work.left_s - observation.work.undurable_s
+    wait_s = max(assured_s, left_s / target.speed - assured_s)
     return changed(way_out, until_utc=min(way_out.until_utc, observation.now_utc + wait_s))
 
 
