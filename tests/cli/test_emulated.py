@@ -7,9 +7,8 @@ from typing import Sequence
 
 import pytest
 
-from nightspot.cli.emulated import PLAYED, strikes_of
 from nightspot.cli.emulatedaws import hyperparameters
-from nightspot.cli.emulatedtraining import Strike
+from nightspot.cli.emulatedstrikes import Strike, strikes_of
 from nightspot.drill.cases import FIRST_STEP, NEVER_SAVED, NO_STEPS, TOO_SHORT
 from nightspot.drill.record import Case
 from nightspot.drill.seen.facts import Chooser, Facts
@@ -26,6 +25,8 @@ FACTS = Facts(
     seconds=9,
 )
 SEEDS = range(30)
+SPOILED = (Case.TRUNCATED, Case.FLIPPED)
+BY_STEP = [case for case in Case if case is not Case.DURING_SAVE]
 
 
 def struck(case: Case, seed: int) -> Sequence[Strike]:
@@ -34,7 +35,7 @@ def struck(case: Case, seed: int) -> Sequence[Strike]:
     return strikes
 
 
-@pytest.mark.parametrize("case", PLAYED)
+@pytest.mark.parametrize("case", BY_STEP)
 def test_each_case_strikes_within_the_training_and_the_same_seed_at_the_same_steps(case: Case) -> None:
     for seed in SEEDS:
         strikes = struck(case, seed)
@@ -42,6 +43,18 @@ def test_each_case_strikes_within_the_training_and_the_same_seed_at_the_same_ste
         assert len(strikes) == (2 if case is Case.TWICE else 1)
         assert all(0 < one.hold < FACTS.steps for one in strikes)
         assert {one.how for one in strikes} == {NOTICE if case is Case.NOTICE else KILL}
+        assert [one.spoils for one in strikes] == [case if case in SPOILED else None] * len(strikes)
+
+
+def test_a_checkpoint_is_damaged_where_an_older_one_is_left_to_go_on_from() -> None:
+    for case in SPOILED:
+        for seed in SEEDS:
+            (strike,) = struck(case, seed)
+            assert strike.hold > FACTS.saves[1] and strike.synced
+
+
+def test_within_a_save_no_step_is_waited_for() -> None:
+    assert strikes_of(Case.DURING_SAVE, FACTS, 0) == []
 
 
 def test_a_kill_falls_where_it_falls_without_an_emulator() -> None:
@@ -71,6 +84,8 @@ def test_the_second_strike_comes_before_another_save() -> None:
         (Case.KILL, replace(FACTS, steps=0), NO_STEPS),
         (Case.KILL, replace(FACTS, by_lines=True), NO_STEPS),
         (Case.AFTER_SAVE, replace(FACTS, saves=()), NEVER_SAVED),
+        (Case.DURING_SAVE, replace(FACTS, saves=()), NEVER_SAVED),
+        (Case.FLIPPED, replace(FACTS, saves=()), NEVER_SAVED),
         (Case.AFTER_SAVE, replace(FACTS, saves=(20,)), TOO_SHORT),
         (Case.BEFORE_FIRST, replace(FACTS, saves=(0, 5)), FIRST_STEP),
     ],

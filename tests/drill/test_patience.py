@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nightspot.drill.patience import told
+from nightspot.drill.patience import playing, told
 
 
 def test_a_long_wait_is_told_again_and_again() -> None:
@@ -35,3 +35,17 @@ def test_it_falls_silent_with_the_block_however_that_ends() -> None:
     with pytest.raises(KeyboardInterrupt), told("baseline 1", print):
         raise KeyboardInterrupt
     assert threading.active_count() == before
+
+
+def test_what_is_played_is_told_when_it_begins_and_when_it_is_over() -> None:
+    heard: list[str] = []
+    with playing("kill", heard.append):
+        assert heard == ["kill: playing"]
+    assert heard[1:] == ["kill: played in 0 s"]
+
+
+def test_what_was_broken_off_is_not_said_to_have_been_played() -> None:
+    heard: list[str] = []
+    with pytest.raises(KeyboardInterrupt), playing("kill", heard.append):
+        raise KeyboardInterrupt
+    assert heard == ["kill: playing"]

@@ -5,6 +5,7 @@ The same judge, and so the same words: only how trainings are played is another.
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -15,27 +16,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from nightspot.backends.aws import bundle
 from nightspot.cli.emulatedaws import Account, hyperparameters
-from nightspot.cli.emulatedtraining import Ground, Played, Strike
+from nightspot.cli.emulatedstrikes import LOOK, Strike, strikes_of
+from nightspot.cli.emulatedtraining import Ground, Played
 from nightspot.cli.emulation import check_emulated, furnish_all, region_of
+from nightspot.drill import patience
 from nightspot.drill.around import NEVER
-from nightspot.drill.cases import FIRST_STEP, NEVER_SAVED, NO_STEPS, TOO_SHORT
+from nightspot.drill.cases import no_save_met, ways_into_a_save
 from nightspot.drill.judge import agree, judge
 from nightspot.drill.play import BY_VALUE, COST_OF_CASE, LIMIT_MORE_S, LIMIT_TIMES, SAVES_IN_ALL
 from nightspot.drill.record import Case, Cause, Report, Training
 from nightspot.drill.seen.artefacts import Reader
-from nightspot.drill.seen.facts import Chooser, Facts
+from nightspot.drill.seen.facts import Facts
 from nightspot.drill.seen.lives import Pace
 from nightspot.drill.settings import LONG_AGO_UTC
 from nightspot.emulator.container import what_is_missing
 from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.launch import launch
-from nightspot.emulator.orders import NOTICE
 from nightspot.errors import JobFileError
 from nightspot.jobfile import JobFile, plan_night
 from nightspot.model.capacity import Pool
 from nightspot.model.job import Job
 
-PLAYED = (Case.NOTICE, Case.KILL, Case.AFTER_SAVE, Case.TWICE, Case.BEFORE_FIRST, Case.CLEAN_MACHINE)
 # 120 seconds of market time from the signal to the kill are as many real ones as [drill] grace says, but for this bound.
 GRACE_S, FASTEST = 120.0, 20.0
 OPTIONS = ("--market", "always", "--sync-every", "2s", "--idle-exit", "30min")
@@ -121,8 +122,8 @@ class _Drill:
 
     @property
     def cases(self) -> list[Case]:
-        """Those that can be played here, the most telling ones first."""
-        return [case for case in BY_VALUE if case in self.wishes.cases and case in PLAYED]
+        """The most telling ones first."""
+        return [case for case in BY_VALUE if case in self.wishes.cases]
 
     def cannot(self, why: str) -> None:
         """Nothing can be played here."""
@@ -149,6 +150,7 @@ class _Drill:
             ground = Ground(
                 account,
                 state,
+                launched.pid,
                 root / "cases",
                 reader,
                 table.artifact or self.job.training.artifact,
@@ -156,6 +158,7 @@ class _Drill:
                 table.loss_pattern,
                 self.job.limits.failures,
                 limit_s=float("inf"),
+                draw=lambda case: random.Random(f"{self.seed}/{case.value}"),  # noqa: S311 - bytes to hit, not secrets
             )
             self._all(ground)
         except (BotoCoreError, ClientError) as error:
@@ -173,7 +176,8 @@ class _Drill:
 
     def _all(self, ground: Ground) -> None:
         facts = self._baselines(ground)
-        self._say_left_out()
+        grace = "an interruption loses what was not yet synced: so much is done again, whatever the script saves"
+        self.notes.append(f"played as training jobs of the emulator; {grace}")
         if facts is None:
             first = self.baselines[0]
             why = f"not even an undisturbed training comes to its end: {first.fault}"
@@ -191,41 +195,48 @@ class _Drill:
             self.notes.append(f"no time was left for {', '.join(late)}: the drill had {self._time_s:g} s")
         self.trainings.sort(key=lambda training: list(Case).index(training.case or Case.NOTICE))
 
-    def _say_left_out(self) -> None:
-        left = [case.value for case in self.wishes.cases if case not in PLAYED]
-        if left:
-            self.notes.append(f"not played through the emulator: {', '.join(left)}; without --emulate the drill does")
-        grace = "an interruption loses what was not yet synced: so much is done again, whatever the script saves"
-        self.notes.append(f"played as training jobs of the emulator; {grace}")
-
     def _baselines(self, ground: Ground) -> Optional[Facts]:
         """As in the drill without an emulator. None where one fails."""
+        looks: list[Strike] = []
         for number in (1, 2):
-            facts = self._baseline(ground, number)
+            facts = self._baseline(ground, number, looks)
             if self.baselines[-1].fault is not None:
                 self.baselines.reverse()
                 return None
             self.pace = Pace(facts.steps, facts.units)
             self.every = self.job_file.document.drill.every or max(1, facts.steps // SAVES_IN_ALL)
+            # What a folder holds in which nothing is being written: seen while training stands still, after its last step.
+            looks = [Strike(facts.steps, LOOK)] if facts.steps else []
         if not agree(self.baselines):
             while len(self.baselines) < self.job_file.document.drill.noise:
                 self._baseline(ground, len(self.baselines) + 1)
         return facts
 
-    def _baseline(self, ground: Ground, number: int) -> Facts:
-        self.say(f"baseline {number}: an undisturbed training job")
-        began_s = time.monotonic()
-        played = Played(ground, f"baseline-{number}", None, self.pace, self.every)
-        result = played.play()
-        self.baselines.append(result)
-        return _facts(result, played.units, time.monotonic() - began_s)
+    def _baseline(self, ground: Ground, number: int, looks: Sequence[Strike] = ()) -> Facts:
+        name, began_s = f"baseline-{number}", time.monotonic()
+        played = Played(ground, name, None, self.pace, self.every, list(looks))
+        with patience.playing(f"baseline {number}", self.say, "an undisturbed training job"):
+            self.baselines.append(played.play())
+        return _facts(played, self.baselines[-1], time.monotonic() - began_s)
 
     def _case(self, ground: Ground, case: Case, facts: Facts) -> Training:
-        self.say(f"{case.value}: playing")
         strikes = strikes_of(case, facts, self.seed)
         if isinstance(strikes, str):
             return Training(case, (), None, strikes, Cause.NOT_CAUGHT)
-        return Played(ground, case.value, case, self.pace, self.every, list(strikes)).play()
+        with patience.playing(case.value, self.say):
+            if case is Case.DURING_SAVE:
+                return self._during_save(ground, facts)
+            return Played(ground, case.value, case, self.pace, self.every, list(strikes)).play()
+
+    def _during_save(self, ground: Ground, facts: Facts) -> Training:
+        """A job for each way into a save, until one is met; or until it fails by itself, which says more."""
+        for number, way in enumerate(ways_into_a_save(facts), 1):
+            name = Case.DURING_SAVE.value + (f"-{number}" if number > 1 else "")
+            played = Played(ground, name, Case.DURING_SAVE, self.pace, self.every, way=way, missed=no_save_met(facts))
+            result = played.play()
+            if played.struck or result.cause is not Cause.NOT_CAUGHT:
+                break
+        return result
 
     @property
     def _time_s(self) -> Optional[float]:
@@ -237,41 +248,7 @@ class _Drill:
         return time.monotonic() - self.began_s + COST_OF_CASE * facts.seconds <= self._time_s
 
 
-def strikes_of(case: Case, facts: Facts, seed: int) -> Sequence[Strike] | str:
-    """Where it is interrupted, by the same draw as without an emulator; or why it cannot be, in words."""
-    choose = Chooser(facts, seed)
-    if facts.steps == 0 or facts.by_lines:
-        return NO_STEPS
-    if case is Case.BEFORE_FIRST:
-        if facts.first_save is not None and facts.first_save < 1:
-            return FIRST_STEP
-        step = choose.before_first()
-        return TOO_SHORT if step is None else [Strike(step, synced=False)]
-    if case is Case.AFTER_SAVE:
-        return _after_save(choose, facts)
-    step = choose.early(case) if case in (Case.NOTICE, Case.TWICE) else choose.step(case)
-    if step is None:
-        return TOO_SHORT
-    if case is Case.NOTICE:
-        return [Strike(step, NOTICE)]
-    return [Strike(step), *([_second(step, facts)] if case is Case.TWICE else [])]
-
-
-def _after_save(choose: Chooser, facts: Facts) -> Sequence[Strike] | str:
-    """The step after one: it has come to the bucket by then."""
-    number = choose.save(Case.AFTER_SAVE)
-    if number is None:
-        return NEVER_SAVED if not facts.saves else TOO_SHORT
-    return [Strike(facts.saves[number - 1] + 1)]
-
-
-def _second(first: int, facts: Facts) -> Strike:
-    """Soon after the resume, before another checkpoint."""
-    done = max([index for index in facts.saves if index < first], default=0)
-    return Strike(max(1, min(first - done + 1, facts.steps - done - 1)))
-
-
-def _facts(result: Training, units: Optional[float], seconds: float) -> Facts:
+def _facts(played: Played, result: Training, seconds: float) -> Facts:
     life = result.lives[-1] if result.lives else None
     durables = () if life is None else life.durables
     return Facts(
@@ -279,8 +256,8 @@ def _facts(result: Training, units: Optional[float], seconds: float) -> Facts:
         saves=tuple(sorted({one.at_index for one in durables})),
         by_protocol=any(one.units is not None for one in durables),
         by_lines=life is not None and not life.probed,
-        units=units,
-        usual_bytes={},
-        beside=frozenset(),
+        units=played.units,
+        usual_bytes={} if played.usual is None else played.usual.sizes_bytes,
+        beside=frozenset() if played.usual is None else played.usual.beside,
         seconds=seconds,
     )

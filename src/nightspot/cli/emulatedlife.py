@@ -17,6 +17,7 @@ from nightspot.drill.settings import Place
 
 # The wrapper's folder beside the synced one: there before the program begins, and never in the bucket.
 BESIDE = "/opt/ml/.nightspot"
+STAGING = ".nightspot-staging"  # beside that: where nightspot.checkpoint writes what it then moves into the synced one
 PROBE, PROGRESS, OUTPUT, RELEASE, NOTICE = "probe.jsonl", "progress.jsonl", "output.log", "release", "notice.json"
 WRITES = ("rename", "save")
 
@@ -41,6 +42,11 @@ class Incarnation:
     def beside(self) -> Path:
         """The wrapper's folder."""
         return self.disk / "ml" / PurePosixPath(BESIDE).name
+
+    @property
+    def staging(self) -> Path:
+        """Where nightspot.checkpoint writes."""
+        return self.disk / "ml" / STAGING
 
     @property
     def alive(self) -> bool:

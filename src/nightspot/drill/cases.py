@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ NEVER_SAVED = (
     "no checkpoint was seen in a whole training: there is no save to interrupt, and none to damage. If the script names its folder "
     "itself, name it here, too: [drill] checkpoints"
 )
+NOTHING_TO_DAMAGE = "there was no whole checkpoint to damage when it was killed"
 TOO_SHORT = "the training has too few steps for that: give it more of them"
 NO_STEPS = "neither optimizer steps nor losses were seen: name them with `losses` or `loss_pattern` in [drill]"
 READ_ONLY = re.compile(r"Read-only file system(?:: '([^']+)')?")
@@ -196,7 +198,7 @@ class _Player:
 
     @property
     def _usual(self) -> Usual:
-        return Usual(self.facts.usual_bytes, self.facts.beside)
+        return usual_of(self.facts)
 
     def interrupt(self, case: Case) -> None:
         """All of them. NotPlayedError where the moment cannot be had."""
@@ -244,11 +246,7 @@ class _Player:
         self._strike([AtStep(max(1, min(first - done + 1, left - 1)), self._usual)])
 
     def _during_save(self) -> None:
-        later = 1 if len(self.facts.saves) > 1 else 0
-        ways = [InSave(self._usual, later, slowly=slowly) for slowly in (False, True)]
-        if shutil.which("strace") is None:
-            ways = ways[:1]
-        self._strike(ways)
+        self._strike(ways_into_a_save(self.facts))
 
     def _strike(self, ways: Sequence[Strike]) -> None:
         """Try each in turn, from the beginning where there was none before."""
@@ -263,33 +261,49 @@ class _Player:
         raise NotPlayedError(self._missed(ways))
 
     def _missed(self, ways: Sequence[Strike]) -> str:
-        last = ways[-1]
-        if not isinstance(last, InSave):
-            return TOO_SHORT
-        slow = (
-            "also with its writes slowed down" if last.slowly else "strace, which slows writes down, is not installed"
-        )
-        return f"no save was met unfinished in {len(self.facts.saves)} saves ({slow}): they are too quick, or not seen in the folder"
+        return no_save_met(self.facts) if isinstance(ways[-1], InSave) else TOO_SHORT
 
     def _spoil(self, case: Case) -> None:
         """Damage the newest checkpoint, after the kill."""
         blow, newest = self.training.lives[-1].blow, saves.newest_first(self.training.place)
         if blow is None or not newest:
-            raise NotPlayedError("there was no whole checkpoint to damage when it was killed")
-        act = damage.truncate if case is Case.TRUNCATED else damage.flip
-        try:
-            done = act(newest[0], self.choose.draw(case))
-        except (OSError, ValueError) as error:
-            raise NotPlayedError(f"{newest[0].name} could not be damaged: {error}") from error
-        self.training.noted(
-            replace(blow, damaged=done.file.relative_to(newest[0].parent).as_posix(), detail=done.detail)
-        )
+            raise NotPlayedError(NOTHING_TO_DAMAGE)
+        self.training.noted(spoilt(blow, newest[0], case, self.choose.draw(case)))
         self._left_now()
 
     def _left_now(self) -> None:
         blow = self.training.lives[-1].blow
         if blow is not None:
             self.training.noted(replace(blow, left=self.training.left()))
+
+
+def usual_of(facts: Facts) -> Usual:
+    """What an undisturbed folder holds."""
+    return Usual(facts.usual_bytes, facts.beside)
+
+
+def ways_into_a_save(facts: Facts) -> list[InSave]:
+    """As it saves; and then, where that can be had, with its writes slowed down."""
+    later = 1 if len(facts.saves) > 1 else 0
+    slowly = (False, True) if shutil.which("strace") is not None else (False,)
+    return [InSave(usual_of(facts), later, slowly=one) for one in slowly]
+
+
+def no_save_met(facts: Facts) -> str:
+    """After all ways were tried."""
+    slowed = shutil.which("strace") is not None
+    slow = "also with its writes slowed down" if slowed else "strace, which slows writes down, is not installed"
+    return f"no save was met unfinished in {len(facts.saves)} saves ({slow}): they are too quick, or not seen in the folder"
+
+
+def spoilt(blow: Blow, checkpoint: Path, case: Case, draw: random.Random) -> Blow:
+    """The blow with what that case does to a checkpoint after it, done. NotPlayedError where it cannot be."""
+    act = damage.truncate if case is Case.TRUNCATED else damage.flip
+    try:
+        done = act(checkpoint, draw)
+    except (OSError, ValueError) as error:
+        raise NotPlayedError(f"{checkpoint.name} could not be damaged: {error}") from error
+    return replace(blow, damaged=done.file.relative_to(checkpoint.parent).as_posix(), detail=done.detail)
 
 
 def _there(step: Optional[int]) -> int:

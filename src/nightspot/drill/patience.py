@@ -27,3 +27,13 @@ def told(what: str, say: Callable[[str], None], every_s: float = EVERY_S) -> Ite
     finally:
         over.set()
         teller.join()
+
+
+@contextmanager
+def playing(what: str, say: Callable[[str], None], more: str = "playing", every_s: float = EVERY_S) -> Iterator[None]:
+    """The same with a line at its beginning, and, where nothing goes wrong, one at its end."""
+    say(f"{what}: {more}")
+    began_s = time.monotonic()
+    with told(what, say, every_s):
+        yield
+    say(f"{what}: played in {time.monotonic() - began_s:.0f} s")

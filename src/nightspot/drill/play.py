@@ -26,7 +26,6 @@ from nightspot.drill.seen.artefacts import Reader
 from nightspot.drill.seen.discover import checkpoints_of, told
 from nightspot.drill.seen.facts import Facts
 from nightspot.drill.seen.lives import Pace
-from nightspot.drill.seen.saves import NUMBER
 from nightspot.drill.settings import Settings
 
 # What a case tells for the time it takes: the first ones find most faults.
@@ -162,11 +161,10 @@ class _Drill:
         self._stage = replace(self._stage, every=every, by_lines=facts.by_lines, limit_s=limit_s)
 
     def _baseline(self, number: int) -> tuple[Training, Facts]:
-        self._say(f"baseline {number}: an undisturbed training")
         began_s = time.monotonic()
         training = self._begin(f"baseline-{number}", None)
         try:
-            with patience.told(f"baseline {number}", self._say):
+            with patience.playing(f"baseline {number}", self._say, "an undisturbed training"):
                 result = training.finish()
         except IsolationError as error:
             result = training.result(str(error), Cause.ISOLATION)
@@ -185,10 +183,10 @@ class _Drill:
             shutil.rmtree(training.folder, ignore_errors=True)
 
     def _case(self, case: Case, facts: Facts) -> Training:
-        self._say(f"{case.value}: playing")
         training = self._begin(case.value, case)
         try:
-            return play_case(training, case, facts, self._settings.seed)
+            with patience.playing(case.value, self._say):
+                return play_case(training, case, facts, self._settings.seed)
         except OSError as error:
             return training.result(f"it could not be played: {error}", Cause.ISOLATION)
         finally:
@@ -243,11 +241,7 @@ def _facts(training: UnderWay, result: Training, seconds: float) -> Facts:
     probed = life is not None and life.probed
     steps = 0 if life is None else len(life.steps) if probed else len(life.logged)
     durables = [] if life is None else life.durables
-    place = training.place
-    kept = [entry for name, entry in saves.look(place).items() if saves.is_whole(place.folder / name)]
-    usual = saves.usual_sizes(iter(kept))
-    names = [path.name for path in place.folder.iterdir()] if place.folder.is_dir() else []
-    beside = {NUMBER.sub("#", name) for name in names} - set(usual)
+    usual, beside = saves.usual(training.place)
     return Facts(
         steps=steps,
         saves=tuple(sorted([one.at_index for one in durables])),
@@ -255,7 +249,7 @@ def _facts(training: UnderWay, result: Training, seconds: float) -> Facts:
         by_lines=not probed,
         units=training.units,
         usual_bytes=usual,
-        beside=frozenset(beside),
+        beside=beside,
         seconds=seconds,
         memory_bytes=training.memory_bytes,
     )

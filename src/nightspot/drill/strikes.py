@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Iterable, Mapping, Optional
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Iterable, Mapping, Optional, Protocol, Sequence
 
 from nightspot.drill.life import Scene, tell
 from nightspot.drill.record import Blow
 from nightspot.drill.seen import saves
+from nightspot.drill.seen.said import Ears
 from nightspot.drill.seen.saves import NUMBER
+from nightspot.drill.seen.watcher import Watcher
 
 NOTICE, KILL = "notice", "kill"
 STEPS_TO_HEAR = 3  # what cannot be held may be far on when it is told
 NOTE = "loading-"  # our library's, of a load that has begun
+
+
+class Freezable(Protocol):
+    """A program's processes as a whole; see `apart.tree.Tree`. kill: the machine goes, frozen or not."""
+
+    def freeze(self) -> bool: ...
+
+    def thaw(self) -> None: ...
+
+    def writes_to(self, files: Iterable[Path]) -> Optional[Path]: ...
+
+    def kill(self) -> None: ...
+
+
+class Sight(Protocol):
+    """What there must be to see of a Life to meet a save of it: a Scene has it, and an instance of the emulator's, too."""
+
+    @property
+    def program(self) -> Freezable: ...
+
+    @property
+    def ears(self) -> Ears: ...
+
+    @property
+    def watcher(self) -> Watcher: ...
+
+    @property
+    def writing(self) -> Sequence[str]: ...
+
+    @property
+    def index(self) -> int: ...
+
+    def look(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +59,7 @@ class Usual:
     sizes_bytes: Mapping[str, Mapping[str, int]]
     beside: frozenset[str]
 
-    def unfinished(self, scene: Scene, names: Iterable[str]) -> Optional[str]:
+    def unfinished(self, scene: Sight, names: Iterable[str]) -> Optional[str]:
         """What of those is being written, in words; None where nothing is. The scene is frozen."""
         place = scene.watcher.place
         counted = [name for name in names if self.counts(name)]
@@ -39,19 +75,24 @@ class Usual:
 
 
 @dataclass(slots=True)
-class AtStep:
-    """Killed once so many steps are done; the probe holds the training there, so that it is not one more. What cannot be held may have
-    begun a save by then: that is waited for."""
+class _Held:
+    """Once so many steps are done; the probe holds the training there, so that it is not one more."""
 
     step: int
-    usual: Usual
-    slowly: bool = False
-    waits: bool = True
+    slowly: bool = field(default=False, init=False)
+    waits: bool = field(default=True, init=False)
 
     @property
     def hold(self) -> Optional[int]:
         """There."""
         return self.step
+
+
+@dataclass(slots=True)
+class AtStep(_Held):
+    """Killed there. What cannot be held may have begun a save by then: that is waited for."""
+
+    usual: Usual
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Kill."""
@@ -72,18 +113,10 @@ class AtStep:
 
 
 @dataclass(slots=True)
-class OnNotice:
-    """SIGTERM and the notice file once so many steps are done; killed when the grace is over, or when `latest` steps are."""
+class OnNotice(_Held):
+    """SIGTERM and the notice file there; killed when the grace is over, or when `latest` steps are done."""
 
-    step: int
     latest: int
-    slowly: bool = False
-    waits: bool = True
-
-    @property
-    def hold(self) -> Optional[int]:
-        """There."""
-        return self.step
 
     def strike(self, scene: Scene) -> Optional[Blow]:
         """Tell, wait for its end, and kill what is left."""
@@ -116,16 +149,15 @@ def arrived(scene: Scene, step: int) -> bool:
 
 @dataclass(slots=True)
 class InSave:
-    """Killed within a save, once `after` others are whole. usual_bytes, beside: what an undisturbed folder held."""
+    """Killed within a save, once `after` others are whole."""
 
     usual: Usual
     after: int = 1
     slowly: bool = False
     waits: bool = False  # training goes on beside the save, as it would
-    met: int = 0  # moments that were looked at, and found no save unfinished
     hold: Optional[int] = None
 
-    def strike(self, scene: Scene) -> Optional[Blow]:
+    def strike(self, scene: Sight) -> Optional[Blow]:
         """Freeze all of it at each change of the folder; kill if something is not finished, else let it go on."""
         names = [name for name in scene.writing if self.usual.counts(name)]
         if not names or whole_ones(scene) < self.after or not scene.program.freeze():
@@ -133,7 +165,6 @@ class InSave:
         scene.look()
         why = self.usual.unfinished(scene, names)
         if why is None:
-            self.met += 1
             scene.program.thaw()
             return None
         index = scene.index
@@ -141,7 +172,7 @@ class InSave:
         return Blow(KILL, index, f"killed while it saved: {why}", torn=True)
 
 
-def whole_ones(scene: Scene) -> int:
+def whole_ones(scene: Sight) -> int:
     """Checkpoints that were finished so far, each writing of the same name counted."""
     return max(len(scene.ears.told), len(scene.watcher.saved))
 

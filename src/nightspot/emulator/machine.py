@@ -37,6 +37,7 @@ from nightspot.emulator.transfer import (
 )
 
 TOOLKIT = "sagemaker_training"
+TOOLKIT_COMMAND = (sys.executable, "-m", f"{TOOLKIT}.cli.train")
 LONGEST_FAILURE = 1000  # of 1024 in FailureReason, which begins with who failed
 DRAIN_REAL_S = 30.0
 # What of the emulator's own environment describes the machine, and no one's secrets.
@@ -230,7 +231,7 @@ def command(spec: MachineSpec) -> list[str]:
         )
     if importlib.util.find_spec(TOOLKIT) is None:
         raise DataError("the emulator's Python lacks sagemaker-training: pip install 'nightspot[emulator]'")
-    return [sys.executable, "-m", f"{TOOLKIT}.cli.train", *given]
+    return [*TOOLKIT_COMMAND, *given]
 
 
 def environment(spec: MachineSpec) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A program in bubblewrap: everything read-only but its private folders, and a process tree that can be frozen, and ends, as a whole."""
+"""A program in bubblewrap: everything read-only but its private folders, and processes that end as a whole."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import IO, Iterable, Mapping, Optional, Sequence
 
 from nightspot.drill.apart.mounts import IsolationError
-from nightspot.process.identity import STATE, stat_fields
+from nightspot.drill.apart.tree import Tree
 from nightspot.process.tree import descendants, kill_until_none, pids, send_all
 
 BASE = ("--die-with-parent", "--unshare-pid", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc")
 TRY_S = 10.0
 MISSING = "bubblewrap (bwrap) is missing, and without it no case would have folders of its own: install it"
 FORBIDDEN = "bubblewrap (bwrap) is not allowed to work here, and without it no case would have folders of its own"
-FREEZE_S, END_S = 2.0, 5.0
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-STILL = ("T", "t", "Z", "X")
+END_S = 5.0
 
 
 def why_not() -> Optional[str]:
@@ -43,12 +40,16 @@ def why_not() -> Optional[str]:
 
 @dataclass(slots=True)
 class Sandbox:
-    """One start of a program. root_pid: of the first process inside, with which all others end."""
+    """One start of a program. tree: below the first process inside, with which all others end."""
 
     process: subprocess.Popen[bytes]
-    root_pid: int
+    tree: Tree
     killed: bool = False
-    _stopped: set[int] = field(default_factory=set)
+
+    @property
+    def root_pid(self) -> int:
+        """Of that first process."""
+        return self.tree.root_pid
 
     def exit_code(self) -> Optional[int]:
         """As a shell has it; None while it runs. 137 where `kill` ended it."""
@@ -71,39 +72,20 @@ class Sandbox:
         send_all(descendants(self.root_pid), number)
 
     def freeze(self) -> bool:
-        """Stop all of it where it stands. False where that took too long: then nothing is known of its moment."""
-        until_s = time.monotonic() + FREEZE_S
-        while time.monotonic() < until_s:
-            living = children_of(self.root_pid)
-            send_all(living, signal.SIGSTOP)
-            self._stopped |= living
-            if living and children_of(self.root_pid) == living and all(_is_still(pid) for pid in living):
-                return True
-            if not living and self.process.poll() is not None:
-                return False
-        return False
+        """See Tree."""
+        return self.tree.freeze()
 
     def thaw(self) -> None:
-        """Let it go on."""
-        send_all(self._stopped, signal.SIGCONT)
-        self._stopped.clear()
+        """See Tree."""
+        self.tree.thaw()
 
     def writes_to(self, files: Iterable[Path]) -> Optional[Path]:
-        """One of those files that something in there has open for writing; None where nothing has. Frozen, the answer stays true."""
-        wanted = {(stat.st_dev, stat.st_ino): path for path in files if (stat := _stat(path)) is not None}
-        for pid in children_of(self.root_pid) if wanted else ():
-            for identity in _open_for_writing(pid):
-                if identity in wanted:
-                    return wanted[identity]
-        return None
+        """See Tree."""
+        return self.tree.writes_to(files)
 
     def memory_bytes(self) -> int:
-        """What all of it holds now; pages that two share count twice."""
-        pages = 0
-        for pid in children_of(self.root_pid):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * PAGE_BYTES
+        """See Tree."""
+        return self.tree.memory_bytes()
 
     def close(self) -> None:
         """End it, if it has not; never raises."""
@@ -132,46 +114,6 @@ def _bearers(root: Path) -> set[int]:
     return found - {os.getpid()}
 
 
-def children_of(root: int) -> set[int]:
-    """All below that process, fast: by the kernel's own lists where it has them."""
-    found: set[int] = set()
-    waiting = [root]
-    while waiting:
-        pid = waiting.pop()
-        try:
-            lists = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-        except OSError:
-            if pid == root and Path(f"/proc/{pid}").exists():
-                return descendants(root)
-            continue
-        new = {int(word) for text in lists for word in text.split()} - found
-        found |= new
-        waiting.extend(new)
-    return found
-
-
-def _open_for_writing(pid: int) -> Iterator[tuple[int, int]]:
-    """Device and inode of each such file; of what cannot be seen, nothing."""
-    with contextlib.suppress(OSError):
-        for entry in list(Path(f"/proc/{pid}/fd").iterdir()):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                flags = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text().split("flags:", 1)[1].split()[0]
-                if int(flags, 8) & (os.O_WRONLY | os.O_RDWR):
-                    stat = entry.stat()
-                    yield stat.st_dev, stat.st_ino
-
-
-def _stat(path: Path) -> Optional[os.stat_result]:
-    with contextlib.suppress(OSError):
-        return path.stat()
-    return None
-
-
-def _is_still(pid: int) -> bool:
-    fields = stat_fields(pid)
-    return fields is None or fields[STATE] in STILL
-
-
 def start(
     mounts: Sequence[str], command: Sequence[str], directory: Path, environment: Mapping[str, str], output: Path
 ) -> Sandbox:
@@ -192,7 +134,7 @@ def start(
             )
     finally:
         os.close(writing)
-    return Sandbox(process, _root_pid(process, reading, output))
+    return Sandbox(process, Tree(_root_pid(process, reading, output)))
 
 
 def _write(file: IO[bytes], words: Sequence[str]) -> None:

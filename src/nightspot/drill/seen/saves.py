@@ -116,6 +116,15 @@ def usual_sizes(entries: Iterator[Entry]) -> dict[str, dict[str, int]]:
     return {k: {n: s if n.endswith((".pt", ".bin")) else s * 9 // 10 for n, s in v.items()} for k, v in usual.items()}
 
 
+def usual(place: Place) -> tuple[dict[str, dict[str, int]], frozenset[str]]:
+    """Of a folder in which nothing is being written: the sizes of what is whole (see `unfinished`), and the kinds of names that are no
+    checkpoints."""
+    kept = [entry for name, entry in look(place).items() if is_whole(place.folder / name)]
+    sizes = usual_sizes(iter(kept))
+    there = [path.name for path in place.folder.iterdir()] if place.folder.is_dir() else []
+    return sizes, frozenset({NUMBER.sub("#", name) for name in there} - set(sizes))
+
+
 def files_of(place: Place, names: Iterable[str]) -> list[Path]:
     """All files of those entries."""
     paths = [place.folder / name for name in names]
