@@ -14,6 +14,7 @@ from nightspot.cli.app import app
 from nightspot.cli.checkpointfacts import Listed, Pruned, Shown, Tensor, Verified
 from nightspot.errors import ExitCode
 from nightspot.model.facts import AttemptFacts, DecisionFacts, Remark, RunFacts
+from nightspot.report.market import MarketRow
 from nightspot.report.tables import Standing
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +113,8 @@ def test_the_exit_codes_are_documented_each_with_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [RunFacts, AttemptFacts, DecisionFacts, Remark, Standing, Listed, Shown, Tensor, Verified, Pruned]
+    "kind",
+    [RunFacts, AttemptFacts, DecisionFacts, Remark, Standing, Listed, Shown, Tensor, Verified, Pruned, MarketRow],
 )
 def test_every_key_of_the_json_is_documented(kind: type) -> None:
     words = set(re.findall(r"[a-z][a-z0-9_]*", " ".join(re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", CLI)))))

@@ -14,7 +14,8 @@ from rich.console import Console
 from nightspot.drill.record import Case, CaseResult, Cause, Diagnosis, Report, Verdict
 from nightspot.report.drill import drill, faults
 from nightspot.report.drillhtml import page
-from nightspot.report.drillpicture import INSTALL, RED, picture
+from nightspot.report.drillpicture import picture
+from nightspot.report.figure import INSTALL, RED
 
 TORN = Diagnosis(
     Cause.TORN, "ckpt-3.pt had 10 of 400 bytes, and <torch.load> failed", "write beside, rename in", "a.py:12"

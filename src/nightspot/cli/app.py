@@ -21,6 +21,7 @@ from nightspot.cli.emulate import emulate
 from nightspot.cli.home import Home
 from nightspot.cli.iam import iam
 from nightspot.cli.logs import logs
+from nightspot.cli.market import market
 from nightspot.cli.run import run
 from nightspot.cli.shell import Shell
 from nightspot.cli.show import history, report, status
@@ -84,9 +85,10 @@ for command in (init, schema, doctor, iam, run, status, history, logs, stop, rep
 
 app.command(name="backtest", cls=Backtest, help=flowing(backtest.__doc__))(backtest)
 
-for inner in checkpoint.registered_commands:
+for inner in (*checkpoint.registered_commands, *market.registered_commands):
     inner.help = flowing(inner.callback.__doc__ if inner.callback else "")
 app.add_typer(checkpoint, help="Look at checkpoints in a folder or a bucket, verify them, drop old ones.")
+app.add_typer(market, help="What is known of Spot capacity: learn it from recorded traces, and look at it.")
 
 
 def main() -> None:

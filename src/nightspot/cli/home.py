@@ -5,6 +5,7 @@ attempts/TOKEN/         one Attempt: the backend's; output.log is what it printe
 runs/RUN_ID/            the Run's own folder: checkpoints, unless the job file says otherwise
 runs/RUN_ID.lock        held by its controller; says who tries, not who may: the Journal does
 runs/RUN_ID.stop        the user asks its controller to stop
+market.json             what `nightspot market fit` learned of Spot capacity
 faults/                 tracebacks of faults in nightspot itself
 """
 
@@ -60,6 +61,11 @@ class Home:
     def journal_file(self) -> Path:
         """The Journal."""
         return self.path / "journal.sqlite"
+
+    @property
+    def market_file(self) -> Path:
+        """What was learned of Spot capacity from recorded traces."""
+        return self.path / "market.json"
 
     @property
     def attempts(self) -> Path:

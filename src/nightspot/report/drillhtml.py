@@ -8,7 +8,8 @@ from typing import Iterable
 from nightspot.drill.record import CaseResult, Report, Verdict
 from nightspot.model.facts import iso
 from nightspot.report.drill import CASES, faults, matched, remarks, sentence, step
-from nightspot.report.drillpicture import INSTALL, picture
+from nightspot.report.drillpicture import picture
+from nightspot.report.figure import INSTALL
 
 STYLE = """
 :root { color-scheme: light dark; }

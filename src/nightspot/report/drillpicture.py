@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 from nightspot.drill.record import Report
+from nightspot.report.figure import BLUE, GREY, RED, as_bytes, begin, plain
 
 BASELINE = "baseline"
-INSTALL = "pip install 'nightspot[pictures]'"
 COLUMNS, WIDTH_IN, ROW_IN = 3, 11.0, 2.4
-GREY, BLUE, RED = "#9aa0a6", "#1a56c4", "#c5221f"
 Lives = Sequence[Sequence[tuple[float, float]]]
 
 
@@ -23,14 +21,10 @@ def picture(report: Report, form: str = "svg") -> bytes | None:
     cases = {name: lives for name, lives in report.trajectories.items() if name != BASELINE and any(lives)}
     if not cases:
         return None
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
     rows = math.ceil(len(cases) / COLUMNS)
-    figure: Any = Figure(figsize=(WIDTH_IN, ROW_IN * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)  # no display is asked for
+    figure = begin(WIDTH_IN, ROW_IN * rows + 0.4)
+    if figure is None:
+        return None
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).flat
     verdicts = {case.case.value: case.verdict.value for case in report.cases}
     killed = {case.case.value for case in report.cases if case.killed_at_step is not None}
@@ -41,7 +35,7 @@ def picture(report: Report, form: str = "svg") -> bytes | None:
         axis.set_visible(False)
     figure.supxlabel("step of the whole training", fontsize=8)
     figure.supylabel("loss", fontsize=8)
-    return _bytes(figure, form)
+    return as_bytes(figure, form)
 
 
 def _panel(axis: Any, title: str, baseline: Lives, lives: Lives, ended: Lives) -> None:
@@ -57,22 +51,9 @@ def _panel(axis: Any, title: str, baseline: Lives, lives: Lives, ended: Lives) -
     for life in lives[1:]:
         if life:
             axis.plot(*life[0], marker="o", color=BLUE, markersize=4, fillstyle="none")
-    axis.set_title(title, fontsize=9, loc="left")
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
+    plain(axis, title)
 
 
 def _xy(life: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     finite = [(x, y) for x, y in life if math.isfinite(y)]
     return [x for x, _ in finite], [y for _, y in finite]
-
-
-def _bytes(figure: Any, form: str) -> bytes:
-    raw = io.BytesIO()
-    # No date, no random ids: the same drill gives the same picture.
-    metadata: Mapping[str, None] = {"Date": None} if form == "svg" else {}
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "nightspot", "svg.fonttype": "none"}):
-        figure.savefig(raw, format=form, metadata=metadata, dpi=110)
-    return raw.getvalue()
