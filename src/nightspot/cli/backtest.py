@@ -10,6 +10,7 @@ import typer
 from nightspot.cli import backtestoptions as options
 from nightspot.cli.backtesting import (
     DEFAULT,
+    SHORTEST_S,
     Knowledge,
     Reading,
     Wishes,
@@ -17,6 +18,7 @@ from nightspot.cli.backtesting import (
     duration,
     facts_of,
     markets,
+    number,
     policies_of,
     terms_of,
 )
@@ -67,9 +69,9 @@ def backtest(
         ),
         terms,
         policies_of(policy or DEFAULT),
-        duration(every, "--every"),
-        from_,
-        to,
+        duration(every, "--every", SHORTEST_S),
+        number(from_, "--from"),
+        number(to, "--to"),
     )
     check_nights(plan)
     played = play(plan, jobs or os.cpu_count() or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Optional, Sequence
@@ -54,9 +55,15 @@ def terms_of(wishes: Wishes) -> tuple[Terms, ...]:
                 f"Give at least {format_duration(work_s + overhead_s)}",
                 param_hint="--window",
             )
-    return tuple(
-        Terms(work_s, window_s, overhead_s, wishes.spot_price, wishes.on_demand_price, tick_s) for window_s in windows_s
-    )
+    prices = number(wishes.spot_price, "--spot-price"), number(wishes.on_demand_price, "--on-demand-price")
+    return tuple(Terms(work_s, window_s, overhead_s, *prices, tick_s) for window_s in windows_s)
+
+
+def number(value: float, option: str) -> float:
+    """One that can be counted with: "nan" and "inf" are numbers to a shell. Raises typer.BadParameter."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, not {value}", param_hint=option)
+    return value
 
 
 def duration(text: str, option: str, at_least_s: float = 0.0) -> float:
