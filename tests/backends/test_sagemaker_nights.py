@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from nightspot.backends.registry import BackendContext, InstalledBackends
+from nightspot.emulator.orders import NOTICE, Orders
 from nightspot.model.attempt import AttemptOutcome, Phase, RunOutcome
 from nightspot.model.capacity import Bounds, Market, Pool
 from nightspot.model.events import CheckpointSeen, Event, PhaseChanged, RunOpened, SightLost, SightRegained, Warned
@@ -95,6 +96,11 @@ class Stage:
 
     def events(self, kind: type[Event]) -> list[Any]:
         return [r.event for r in self.journal.read(RUN_ID) if isinstance(r.event, kind)]
+
+    def taken(self) -> None:
+        """The instance of the job that trains is ordered away."""
+        (name,) = self.alive()
+        Orders(self.folder / "emulator/orders").give(name, NOTICE)
 
     def close(self) -> None:
         self.gate.close()
@@ -189,14 +195,14 @@ CLASSIC = """
 def test_an_interruption_inside_is_the_same_attempt_and_an_unmodified_script_goes_on_from_its_files(
     tmp_path: Path,
 ) -> None:
-    trace = tmp_path / "trace.json"  # forty minutes of capacity, ten without
-    trace.write_text(json.dumps({"metadata": {"gap_seconds": 600.0}, "data": [1] * 4 + [0] + [1] * 200}))
-    stage = Stage(tmp_path, ("--market", str(trace)))
+    stage = Stage(tmp_path, ("--start-delay", "10min"))
     try:
         stage.emulation.put("code/classic.tar.gz", packed(CLASSIC))
         stage.request["HyperParameters"]["sagemaker_submit_directory"] = json.dumps("s3://bkt/code/classic.tar.gz")
         stage.options, stage.pattern = {"progress": "files"}, "ckpt-*.pt"
         stage.open()
+        stage.until(lambda: bool(stage.events(CheckpointSeen)))
+        stage.taken()
         stage.to_the_end()
         done_once(stage)
         phases = [(event.incarnation, event.phase) for event in stage.events(PhaseChanged)]

@@ -48,10 +48,8 @@ CLASSIC = f"""
 
 
 def night(tmp_path: Path, *, wrapper: bool) -> Stage:
-    """Seventy minutes of capacity, in which a start takes its time, twenty without, and then enough."""
-    trace = tmp_path / "trace.json"
-    trace.write_text(json.dumps({"metadata": {"gap_seconds": 600.0}, "data": [1] * 7 + [0] * 2 + [1] * 200}))
-    stage = Stage(tmp_path, ("--market", str(trace)))
+    """A start takes its time: so many real seconds has whoever looks at what the one before has left."""
+    stage = Stage(tmp_path, ("--start-delay", "25min"))
     stage.emulation.put("code/classic.tar.gz", packed(CLASSIC))
     stage.request["HyperParameters"]["sagemaker_submit_directory"] = json.dumps("s3://bkt/code/classic.tar.gz")
     stage.options, stage.pattern = {"progress": "files", "wrapper": wrapper}, "ckpt-*.pt"
@@ -60,7 +58,10 @@ def night(tmp_path: Path, *, wrapper: bool) -> Stage:
 
 
 def torn_is_there(stage: Stage) -> bool:
-    return f"ck/{RUN_ID}/ckpt-{TORN:04d}.pt" in stage.emulation.keys(f"ck/{RUN_ID}/")
+    """And what is before it was seen."""
+    return bool(stage.events(CheckpointSeen)) and f"ck/{RUN_ID}/ckpt-{TORN:04d}.pt" in stage.emulation.keys(
+        f"ck/{RUN_ID}/"
+    )
 
 
 def aside(stage: Stage) -> list[str]:
@@ -85,6 +86,7 @@ def test_the_next_incarnation_goes_on_from_the_file_before_the_torn_one(tmp_path
     stage = night(tmp_path, wrapper=wrapper)
     try:
         stage.until(lambda: torn_is_there(stage))
+        stage.taken()
         stage.to_the_end()
         assert completed(stage) == [AttemptOutcome.COMPLETED]
         assert aside(stage) == [f"ckpt-{TORN:04d}.pt"]
@@ -103,6 +105,7 @@ def test_a_laptop_that_was_asleep_meanwhile_costs_an_attempt_at_most(tmp_path: P
     try:
         stage.until(lambda: torn_is_there(stage))
         stage.gate.down = True
+        stage.taken()
         stage.until(lambda: len(stage.emulation.keys("out/")) > 0 or stage.alive() == [] or again(stage))
         stage.gate.down = False
         stage.to_the_end()
