@@ -74,6 +74,20 @@ def test_pools_of_one_market_are_one_set_of_nights(cli: Cli, traces: list[Path])
     assert found["multi_pool"] and found["policies"]["greedy"]["nights"] == 7
 
 
+def test_what_a_backend_can_do_is_said_and_makes_no_policy_late(cli: Cli, traces: list[Path]) -> None:
+    abilities = ("--visibility", "request", "--second-request", "--handover", "30s", "--redo", "5m")
+    found = cli.json("backtest", *traces, "--every", "9h", "--jobs", "1", "--overhead", "15m", *abilities)
+    assert (found["visibility"], found["second_request"]) == ("request", True)
+    assert (found["handover_s"], found["redo_s"]) == (30.0, 300.0)
+    assert {policy["late"] for policy in found["policies"].values()} == {0}
+    plain = cli.json("backtest", *traces, "--every", "9h", "--jobs", "1", "--overhead", "15m", "--policy", "greedy")
+    best = "mean_cost_omniscient"  # is without the abilities
+    assert plain["policies"]["greedy"][best] == found["policies"]["greedy"][best]
+    assert plain["policies"]["greedy"]["mean_cost"] < found["policies"]["greedy"]["mean_cost"]
+    assert cli("backtest", traces[0], *QUICK, *abilities) == 0
+    assert "handover in 30s" in " ".join(cli.out.split())
+
+
 def test_counts_need_a_number_and_prices_a_cap(cli: Cli, tmp_path: Path) -> None:
     counts = tmp_path / "counts.json"
     counts.write_text(json.dumps({"metadata": {"gap_seconds": 3600}, "data": [0, 4, 2] * 16}))
@@ -109,6 +123,9 @@ def test_the_picture_is_drawn(cli: Cli, traces: list[Path], tmp_path: Path) -> N
         (("--spot-price", "-1"), "--spot-price"),
         (("--from", "1.5"), "--from"),
         (("--to", "nan"), "--to"),
+        (("--visibility", "dark"), "expected free or request"),
+        (("--second-request",), "--visibility request"),
+        (("--redo", "5"), "--redo"),
         (("--on-demand-price", "inf"), "--on-demand-price"),
     ],
 )

@@ -49,6 +49,10 @@ def backtest(
     multi_pool: options.MultiPool = False,
     need: options.Need = None,
     price_cap: options.PriceCap = None,
+    visibility: options.Visibility = "free",
+    second_request: options.SecondRequest = False,
+    handover: options.Handover = None,
+    redo: options.Redo = "0s",
     jobs: options.Jobs = None,
     picture: options.Picture = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -62,12 +66,14 @@ def backtest(
     """
     shell = shell_of(context)
     path = drawable(picture)
-    terms = terms_of(Wishes(work, window, overhead, tick, spot_price, on_demand_price))
+    night = Wishes(
+        work, window, overhead, tick, spot_price, on_demand_price, visibility, second_request, handover, redo
+    )
     plan = Plan(
         markets(
             traces, Knowledge(fit or (), leave_one_out), Reading(need, price_cap), shell.say, multi_pool=multi_pool
         ),
-        terms,
+        terms_of(night),
         policies_of(policy or DEFAULT),
         duration(every, "--every", SHORTEST_S),
         number(from_, "--from"),

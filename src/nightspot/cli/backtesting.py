@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Optional, Sequence
 
@@ -26,6 +26,7 @@ DEFAULT = tuple(name for name in USUAL if name in POLICY_OPTIONS)
 SUFFIXES = (".json", ".csv")
 # A tick or a step shorter than this is a slip of the pen, and would never end.
 SHORTEST_S = 1.0
+FREE, REQUEST = "free", "request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Wishes:
     tick: str
     spot_price: float
     on_demand_price: float
+    visibility: str = FREE
+    second_request: bool = False
+    handover: Optional[str] = None
+    redo: str = "0s"
 
 
 def terms_of(wishes: Wishes) -> tuple[Terms, ...]:
@@ -55,8 +60,31 @@ def terms_of(wishes: Wishes) -> tuple[Terms, ...]:
                 f"Give at least {format_duration(work_s + overhead_s)}",
                 param_hint="--window",
             )
-    prices = number(wishes.spot_price, "--spot-price"), number(wishes.on_demand_price, "--on-demand-price")
-    return tuple(Terms(work_s, window_s, overhead_s, *prices, tick_s) for window_s in windows_s)
+    request_only, second_request, handover_s, redo_s = _abilities(wishes)
+    night = Terms(
+        work_s,
+        windows_s[0],
+        overhead_s,
+        number(wishes.spot_price, "--spot-price"),
+        number(wishes.on_demand_price, "--on-demand-price"),
+        tick_s,
+        request_only,
+        second_request,
+        handover_s,
+        redo_s,
+    )
+    return tuple(replace(night, window_s=window_s) for window_s in windows_s)
+
+
+def _abilities(wishes: Wishes) -> tuple[bool, bool, Optional[float], float]:
+    """The last fields of Terms. Raises typer.BadParameter."""
+    if wishes.visibility not in (FREE, REQUEST):
+        raise typer.BadParameter(f"{wishes.visibility}: expected {FREE} or {REQUEST}", param_hint="--visibility")
+    if wishes.second_request and wishes.visibility == FREE:
+        remedy = "it is of use with --visibility request, where only a request shows capacity"
+        raise typer.BadParameter(remedy, param_hint="--second-request")
+    handover_s = None if wishes.handover is None else duration(wishes.handover, "--handover")
+    return wishes.visibility == REQUEST, wishes.second_request, handover_s, duration(wishes.redo, "--redo")
 
 
 def number(value: float, option: str) -> float:
@@ -211,6 +239,10 @@ def facts_of(played: Backtest) -> BacktestFacts:
         windows=played.windows(),
         traces=[name for market in plan.markets for name in market.names],
         fitted_on=(sources[0] if len(sources) == 1 else "each trace on the others") if known else "a prior, no trace",
+        visibility=REQUEST if terms.request_only else FREE,
+        second_request=terms.second_request,
+        handover_s=terms.handover_s,
+        redo_s=terms.redo_s,
         multi_pool=any(len(market.names) > 1 for market in plan.markets),
         work_s=terms.work_s,
         overhead_s=terms.overhead_s,

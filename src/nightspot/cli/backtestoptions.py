@@ -79,6 +79,18 @@ PriceCap = Annotated[
     Optional[float],
     typer.Option(metavar="USD", help="Of a price history: Spot is there while an hour costs less.", min=0.0),
 ]
+Visibility = Annotated[
+    str, typer.Option(metavar="free|request", help="Whether capacity is seen for free, or by a queued request alone.")
+]
+SecondRequest = Annotated[
+    bool,
+    typer.Option("--second-request", help="A request may wait beside on-demand, where only requests show capacity."),
+]
+Handover = Annotated[
+    Optional[str],
+    typer.Option(metavar="DURATION", help="Spot may boot beside on-demand, and take over so much later. Default: no."),
+]
+Redo = Annotated[str, typer.Option(metavar="DURATION", help="Work that is done again after each interruption.")]
 Jobs = Annotated[Optional[int], typer.Option(help="Processes to play in. Default: as many as cores.", min=1)]
 Picture = Annotated[
     Optional[Path],

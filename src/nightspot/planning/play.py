@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
+from nightspot.backends.queueing import QueueingBackend
 from nightspot.backends.simulated import Capacity, Overheads, SimulatedBackend, SimulatedBackends, SimulatedClock
 from nightspot.model.attempt import RunOutcome
 from nightspot.model.capacity import Bounds, Flips, Market, Pool
@@ -46,13 +47,15 @@ def stage(names: Sequence[str], flips: Sequence[Flips | None], terms: Terms, pol
         work=Work(terms.work_s, "second", 1.0),
         pools=pools,
         policy=PolicyChoice(policy),
-        checkpoint=Checkpointing(interval_s=0.0),
+        checkpoint=Checkpointing(interval_s=0.0, redo_s=terms.redo_s),
         limits=Limits(attempts=LAUNCHES),
+        second_request=terms.second_request,
+        handover=terms.handover_s is not None,
     )
     return Stage(
         job,
         terms,
-        {pool.id: Overheads(terms.overhead_s) for pool in pools},
+        {pool.id: Overheads(terms.overhead_s, redo_s=terms.redo_s) for pool in pools},
         {pool.id: Bounds(terms.overhead_s) for pool in pools},
         Settings(reaction_s=terms.tick_s, sweep_s=terms.window_s, retry_s=0.0),
     )
@@ -69,7 +72,9 @@ class Played:
 def play_night(stage: Stage, capacities: Mapping[str, Capacity], start_utc: float, policy: Policy) -> Played:
     """Play one night with that policy, which brings its guard, if it has one."""
     terms = stage.terms
-    backend = SimulatedBackend(capacities, stage.overheads, terms.tick_s)
+    kind = QueueingBackend if terms.request_only else SimulatedBackend
+    beside = terms.second_request or terms.handover_s is not None
+    backend = kind(capacities, stage.overheads, terms.tick_s, beside, terms.handover_s or 0.0)
     clock = SimulatedClock(backend, start_utc, terms.tick_s, start_utc)
     deadline_utc = start_utc + terms.window_s
     opened = RunOpened(start_utc, "night", "n", stage.job, start_utc, deadline_utc, start_utc, stage.bounds)

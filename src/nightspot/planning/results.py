@@ -38,7 +38,7 @@ class WindowFacts:
 class BacktestFacts:
     """All of a backtest. `policies` are over the nights of all windows.
 
-    `traces`: their names, in the order given. `fitted_on`: in words, what the policies know of capacity. `work_s` to `tick_s`: the terms.
+    `traces`: their names, in the order given. `fitted_on`: in words, what the policies know of capacity. The rest are the terms.
     """
 
     policies: Mapping[str, PolicyFacts]
@@ -51,6 +51,10 @@ class BacktestFacts:
     tick_s: float
     spot_price: float
     on_demand_price: float
+    visibility: str = "free"
+    second_request: bool = False
+    handover_s: Optional[float] = None
+    redo_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,16 @@ def _terms(facts: BacktestFacts) -> Text:
     pools = "one market of " * facts.multi_pool + plural(len(facts.traces), "pool" if facts.multi_pool else "trace")
     spans = f"{span(facts.work_s)} of work, {span(facts.overhead_s)} to start, ticks of {span(facts.tick_s)}"
     prices = f"Spot at ${facts.spot_price:g} and on-demand at ${facts.on_demand_price:g} an hour"
-    return Text(f"{pools}: {spans}, {prices}. What is known of capacity: {facts.fitted_on}.")
+    return Text(f"{pools}: {spans}, {prices}{_abilities(facts)}. What is known of capacity: {facts.fitted_on}.")
+
+
+def _abilities(facts: BacktestFacts) -> str:
+    """What is not as usual, as the end of a sentence."""
+    said = [", capacity seen by a queued request alone"] if facts.visibility == "request" else []
+    said += [", a second one beside on-demand"] if facts.second_request else []
+    said += [f", handover in {span(facts.handover_s)}"] if facts.handover_s is not None else []
+    said += [f", {span(facts.redo_s)} of work redone after an interruption"] if facts.redo_s else []
+    return "".join(said)
 
 
 def _table(facts: BacktestFacts) -> Table:
