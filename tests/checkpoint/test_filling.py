@@ -96,3 +96,11 @@ def test_memory_that_an_optimizer_keeps_is_not_shared_with_a_forked_worker() -> 
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert memory[:1] == b"\0"
+
+
+def test_large_pages_are_not_asked_for_where_the_host_takes_free_memory_away(tmp_path: Path) -> None:
+    assert not layout.host_takes_free_memory(tmp_path / "no balloon")
+    (tmp_path / "virtio0").mkdir()
+    for digits, takes in (("0" * 64, False), ("111110" + "0" * 58, False), ("000001" + "0" * 58, True), ("", False)):
+        (tmp_path / "virtio0" / "features").write_text(f"{digits}\n")
+        assert layout.host_takes_free_memory(tmp_path) == takes
