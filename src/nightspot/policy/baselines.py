@@ -134,9 +134,11 @@ class UniformProgress:
         on_demand = on_demand_choice(observation)
         d_s = observation.lead_s(on_demand.id) if on_demand is not None else 0.0
         if on_on_demand(observation) and ahead_s < 2 * d_s:
-            return hold(on_demand, "behind the line, or not two start-ups ahead of it", self._check_utc(observation))
+            until_utc = self._is_ahead_utc(observation, ahead_s, 2 * d_s)
+            return hold(on_demand, "behind the line, or not two start-ups ahead of it", until_utc)
         if ahead_s < 0:
-            return hold(on_demand, "behind the line of uniform progress", self._check_utc(observation))
+            until_utc = self._is_ahead_utc(observation, ahead_s, 2 * d_s)
+            return hold(on_demand, "behind the line of uniform progress", until_utc)
         meets_utc = self._meets_line_utc(observation, ahead_s)
         if spot is not None:
             return hold(spot, "ahead of the line: Spot is asked for", queue_until_utc(observation, spot, meets_utc))
@@ -157,8 +159,16 @@ class UniformProgress:
             return FOREVER_UTC
         return observation.now_utc + ahead_s * window_s / observation.work.total_s + 1e-3
 
-    def _check_utc(self, observation: Observation) -> float:
-        return observation.now_utc + max(60.0, observation.reaction_s)
+    def _is_ahead_utc(self, observation: Observation, ahead_s: float, by_s: float) -> float:
+        """When it is so far ahead of the line at the earliest, training all the time; not before a minute has passed."""
+        soon_utc = observation.now_utc + max(60.0, observation.reaction_s)
+        window_s = observation.deadline_utc - observation.tail_s - observation.start_utc
+        held = observation.held
+        pool = observation.pool(held.pool_id) if held is not None else None
+        gains = (pool.speed if pool is not None else 1.0) - observation.work.total_s / window_s if window_s > 0 else 0.0
+        if held is None or gains <= 0:
+            return soon_utc
+        return max(soon_utc, observation.now_utc + held.pending_s + (by_s - ahead_s) / gains - 1e-3)
 
 
 def _spot_or_nothing(observation: Observation) -> Decision:
