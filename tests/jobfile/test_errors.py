@@ -50,8 +50,8 @@ time_scale=1e9                      | time_scale | must be at most 1000000
 time_scale=nan                      | time_scale | expected a finite number
 policy=gready                       | policy | there is no policy of that name. Did you mean 'greedy'?
 policy=3                            | policy | expected a text in quotes
-policy.name=best                    | policy.name | Known here: greedy, on-demand, reserve
-policy.wait=1h                      | policy.wait | the policy 'reserve' has no such option, but 'timed-fallback' has
+policy.name=best                    | policy.name | Known here: greedy, on-demand, planned, reserve
+policy.wait=1h                      | policy.wait | the policy 'planned' has no such option, but 'timed-fallback' has
 policy.k0=-1                        | policy.k0 | must be at least 0
 artifact=                           | artifact | expected a text that is not empty
 artifact={}                         | artifact.path | it is required. Add it, for example: path = "model.pt".

@@ -54,7 +54,7 @@ class Document(Table):
     policy: Policy = Field(
         default=DEFAULT_POLICY,
         description="How Spot and on-demand are weighed: a name, or a table.",
-        examples=["reserve"],
+        examples=["planned"],
     )
     artifact: Optional[Artifact] = Field(
         default=None, description="The finished model: its path, or a table.", examples=["model.pt"]

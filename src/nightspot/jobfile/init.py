@@ -18,7 +18,7 @@ command = {command}
 
 # How Spot and on-demand are weighed: reserve, greedy, timed-fallback, uniform-progress, spot-only or on-demand.
 # The guard stands around each: it keeps enough time to finish on on-demand.
-policy = "reserve"
+policy = "planned"
 
 # Compresses market time on this machine: with 60, an hour passes in a minute.
 # time_scale = 60

@@ -9,12 +9,21 @@ from nightspot.model.job import PolicyChoice
 from nightspot.policy.base import Policy
 from nightspot.policy.baselines import Greedy, OnDemand, Reserve, SpotOnly, TimedFallback, UniformProgress
 
+
+def _planned() -> Policy:
+    """Read only when it is wanted: numpy takes its time."""
+    from nightspot.policy.planned.planned import Planned
+
+    return Planned()
+
+
 _KINDS: Mapping[str, Callable[..., Policy]] = MappingProxyType(
     {
         "on-demand": OnDemand,
         "spot-only": SpotOnly,
         "timed-fallback": TimedFallback,
         "greedy": Greedy,
+        "planned": _planned,
         "reserve": Reserve,
         "uniform-progress": UniformProgress,
     }

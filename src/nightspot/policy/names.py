@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Mapping
 
-DEFAULT_POLICY = "reserve"
+DEFAULT_POLICY = "planned"
 
 POLICY_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -13,6 +13,7 @@ POLICY_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "spot-only": frozenset(),
         "timed-fallback": frozenset({"wait_s"}),
         "greedy": frozenset(),
+        "planned": frozenset(),
         "reserve": frozenset({"k0", "k1"}),
         "uniform-progress": frozenset(),
     }

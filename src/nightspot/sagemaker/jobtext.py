@@ -20,7 +20,7 @@ TEMPLATE = """\
 # Keys behind a # are set to their default, or are examples.
 {warnings}
 name = {name}
-policy = "reserve"
+policy = "planned"
 # artifact = {{ path = "model.pt", publish = "s3://bucket/models/{{night}}/model.pt" }}   # a file of the model's archive
 
 [sagemaker]

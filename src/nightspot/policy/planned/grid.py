@@ -1,0 +1,61 @@
+"""The grid of a plan: ticks anchored at the deadline, and units of work.
+
+On ticks that are assured it is those, and exact. Elsewhere it has 480 ticks to the window, or fewer where starts are long, and what is
+seen is taken as at the last instant of the grid: within a tick a plan does not change its mind but for an Event.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nightspot.model.decision import Observation
+
+TICKS_MOST = 480
+# A start-up is followed tick by tick, so it has few of them.
+LEAD_TICKS_MOST = 6.0
+SLIGHT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """`tick` ticks of `tick_s` are left, and `spare` of one more; `most` are in the tables. In `next_s` one less is left.
+
+    `since_s`: since the last instant of the grid. `unit_s`: work seconds of one unit. `reaction`: ticks until the loop can act again.
+    """
+
+    tick_s: float
+    tick: int
+    spare: float
+    most: int
+    next_s: float
+    since_s: float
+    unit_s: float
+    reaction: float
+
+
+def grid_of(observation: Observation) -> Grid:
+    """The grid, and where on it now is."""
+    window_s = max(observation.deadline_utc - observation.tail_s - observation.start_utc, SLIGHT)
+    fastest = max([pool.speed for pool in observation.pools])
+    left_s = max(observation.left_s, 0.0)
+    assured_s = max([a.assured_s for a in observation.abilities.values()], default=0.0)
+    if assured_s > 0.0:
+        return _of_ticks(assured_s, left_s, window_s, fastest, observation.reaction_s)
+    leads_s = [bounds.lead_s for bounds in observation.bounds.values()]
+    tick_s = max(window_s / TICKS_MOST, max(leads_s, default=0.0) / LEAD_TICKS_MOST)
+    tick = math.floor(left_s / tick_s + SLIGHT)
+    next_s = max(0.0, left_s - tick * tick_s) or tick_s
+    most = max(tick, math.floor(window_s / tick_s + SLIGHT))
+    # What is let stand for a tick is seen to a reaction later.
+    reaction = 1.0 + round(observation.reaction_s / tick_s, 3)
+    return Grid(tick_s, tick, 0.0, most, next_s, tick_s - next_s, tick_s * fastest, reaction)
+
+
+def _of_ticks(tick_s: float, left_s: float, window_s: float, fastest: float, reaction_s: float) -> Grid:
+    tick = math.floor(left_s / tick_s + SLIGHT)
+    spare = round(left_s / tick_s - tick, 6)
+    most = max(tick, math.floor(window_s / tick_s + SLIGHT))
+    return Grid(
+        tick_s, tick, max(0.0, spare), most, tick_s, 0.0, tick_s * fastest, max(1.0, round(reaction_s / tick_s, 3))
+    )
