@@ -79,6 +79,8 @@ BESIDE = {
     "sagemaker.progress_metric": 'sagemaker.overrides.AlgorithmSpecification.MetricDefinitions=[{Name="epoch",Regex="(.*)"}]',
     "artifact.publish": "artifact.path=model.pt",
     "policy.wait": "policy.name=timed-fallback",
+    "policy.k0": "policy.name=reserve",
+    "policy.k1": "policy.name=reserve",
     "pools.0.capacity.from": "pools.0.capacity.trace=traces/zone-a.json",
     **{f"pools.0.bounds.{key}": "pools.0.bounds.lead=1min" for key in ("stop", "refusal", "save")},
     **{
