@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS_READY := $(VENV)/.tests-ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench bench-policy clean
 
 $(READY): pyproject.toml requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ bench: $(TESTS_READY)
 	$(BIN)/python benchmarks/saves.py $(BENCH)
 	$(BIN)/python benchmarks/restores.py $(BENCH)
 	$(BIN)/python benchmarks/overhead.py $(BENCH)
+
+# How good the policies are, on recorded capacity: make bench-policy TRACES=folder BENCH="--every 3". Without TRACES, on pools that are made up.
+bench-policy: $(READY)
+	$(BIN)/python benchmarks/policy.py $(TRACES) $(BENCH)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
