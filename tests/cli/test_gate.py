@@ -15,12 +15,13 @@ from nightspot.cli.home import Home
 from nightspot.drill import proof
 from nightspot.drill.record import Case, CaseResult, Report, Verdict
 from nightspot.errors import ExitCode
-from nightspot.jobfile import load_job
+from nightspot.jobfile import JobFile, load_job, plan_night
 from nightspot.model.events import RunOpened
 from nightspot.model.job import Job
 from nightspot.policy.names import POLICY_OPTIONS
 from tests.cli.conftest import Cli
-from tests.cli.nights import FakeWorlds, simulated_job
+from tests.cli.nights import FakeWorlds, hours_from_now, simulated_job
+from tests.examples.on_sagemaker import POOLS, SAGEMAKER, write_request
 
 PlayIn = Callable[[FakeWorlds], FakeWorlds]
 REFUSE, ON_DEMAND = "[drill]\nunproven = 'refuse'\n", "[drill]\nunproven = 'on-demand'\n"
@@ -33,12 +34,15 @@ def remember(
     cases: Sequence[Case] = tuple(Case),
     verdict: Verdict = Verdict.EXACT,
     standing: Callable[[proof.Standing], proof.Standing] = lambda now: now,
+    emulated: bool = False,
+    finished_utc: float = 1_800_000_000.0,
 ) -> None:
     """A drill of that job, as `nightspot drill` keeps it."""
     results = [CaseResult(case, verdict, 1, 1, 0, True, True, None) for case in cases]
-    report = Report("sim", verdict, 0, tuple(results), 2, True, (), {}, None, {}, 1_800_000_000.0, 1.0)
-    now = standing(proof.standing_of(load_job(file)))
-    proof.write(cli.home, report, now, passed=proof.passes(report, allow_noise=False))
+    name = load_job(file).name
+    report = Report(name, verdict, 0, tuple(results), 2, True, (), {}, None, {}, finished_utc, 1.0)
+    now = standing(proof.standing_of(load_job(file), emulated=emulated))
+    proof.write(cli.home, report, now, passed=proof.passes(report, allow_noise=False), emulated=emulated)
 
 
 def opened(cli: Cli) -> list[Job]:
@@ -217,3 +221,74 @@ def test_the_command_can_be_copied_whatever_the_file_is_called(cli: Cli, tmp_pat
 
 def test_the_refusal_is_an_error_of_its_own() -> None:
     assert gate.NotProvenError("why").exit_code is ExitCode.NOT_PROVEN
+
+
+ON_SAGEMAKER = """
+name = "trained-there"
+work = {{ units = 4, unit = "epoch", each = "4min" }}
+deadline = {{ at = "{at}", timezone = "UTC" }}
+[emulator]
+source = "source"
+"""
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """A job whose Pools are SageMaker's, and whose source lies here."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/train.py").write_text("trains\n")
+    write_request(tmp_path, {"lr": "0.1"}, "train.py")
+    job = tmp_path / "job.toml"
+    job.write_text(ON_SAGEMAKER.format(at=hours_from_now(9)) + POOLS + SAGEMAKER)
+    return job
+
+
+def planned(cli: Cli, job: Path) -> tuple[Home, JobFile, Job]:
+    job_file = load_job(job)
+    return Home(cli.home), job_file, plan_night(job_file, time.time(), "", lambda _: cli.home / "run").job
+
+
+def doubt(cli: Cli, job: Path) -> str | None:
+    return gate.doubt(*planned(cli, job))
+
+
+def test_a_drill_through_the_emulator_is_proof_for_pools_on_sagemaker(cli: Cli, there: Path) -> None:
+    assert doubt(cli, there) == "resume was never proven"
+    remember(cli, there, emulated=True)
+    assert doubt(cli, there) is None
+
+
+def test_it_is_none_for_other_spot_pools(cli: Cli, job: Path) -> None:
+    remember(cli, job, emulated=True)
+    cli("run", job)
+    assert "resume was proven through the emulator alone, which says nothing of spot: " in cli.err
+
+
+def test_the_source_and_the_request_are_what_was_proven(cli: Cli, there: Path) -> None:
+    remember(cli, there, emulated=True)
+    (there.parent / "source/train.py").write_text("trains otherwise\n")
+    write_request(there.parent, {"lr": "0.2"}, "train.py")
+    changed = "(the request changed, source/train.py changed)"
+    assert doubt(cli, there) == f"resume is not proven for what changed since the last drill {changed}"
+
+
+def test_what_either_way_of_drilling_has_passed_counts_together(cli: Cli, there: Path) -> None:
+    remember(cli, there, cases=[Case.KILL], emulated=True)
+    assert (doubt(cli, there) or "").startswith("the last drill left out notice, during-save")
+    remember(cli, there, cases=[case for case in Case if case is not Case.KILL])
+    assert doubt(cli, there) is None
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_the_later_one_has_the_last_word(cli: Cli, there: Path, emulated: bool) -> None:
+    remember(cli, there, emulated=not emulated)
+    remember(cli, there, emulated=emulated, verdict=Verdict.RESTARTED, finished_utc=1_800_000_001.0)
+    assert doubt(cli, there) == "the last drill did not pass (RESTARTED)"
+
+
+def test_where_nothing_is_said_that_could_train_here_the_emulator_is_recommended(cli: Cli, there: Path) -> None:
+    (found,) = gate.finding(*planned(cli, there))
+    assert f"drill {there} --emulate" in found.remedy
+    remember(cli, there, emulated=True)
+    (found,) = gate.finding(*planned(cli, there))
+    assert found.what.startswith("the last drill passed through the emulator on ")

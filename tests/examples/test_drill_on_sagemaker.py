@@ -12,8 +12,19 @@ from typing import Any
 
 import pytest
 
+from nightspot.drill import proof
 from nightspot.emulator.container import what_is_missing
-from tests.examples.test_recommender_sagemaker import EXAMPLE, NIGHTSPOT, clean_environment, commands
+from nightspot.jobfile import load_job
+from tests.examples.on_sagemaker import (
+    EXAMPLE,
+    NIGHTSPOT,
+    POOLS,
+    SAGEMAKER,
+    clean_environment,
+    commands,
+    ran,
+    write_request,
+)
 
 pytestmark = [
     pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing())),
@@ -26,23 +37,6 @@ name = "drilled"
 artifact = "model.pt"
 deadline = {{ start = "20:00", at = "12:00" }}
 work = {{ units = 4, unit = "epoch", each = "4min" }}
-[sagemaker]
-template = "request.json"
-region = "us-east-1"
-[[pools]]
-id = "spot"
-backend = "sagemaker"
-market = "spot"
-instance_type = "ml.p4d.24xlarge"
-price = 9.83
-bounds = {{ lead = "1h", stop = "40min", refusal = "2h", save = "5min" }}
-[[pools]]
-id = "on-demand"
-backend = "sagemaker"
-market = "on-demand"
-instance_type = "ml.p4d.24xlarge"
-price = 32.77
-bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
 [drill]
 grace = "6s"
 {drill}
@@ -53,30 +47,19 @@ source = "{source}"
 
 def written(folder: Path, source: Path, program: str, hyper: dict[str, str], drill: str = "") -> Path:
     """The job file, and its request: the recommender's, for that program."""
-    request = json.loads((EXAMPLE / "sagemaker" / "request.json").read_text())
-    parameters = {k: v for k, v in request["HyperParameters"].items() if k.startswith("sagemaker_")}
-    request["HyperParameters"] = parameters | {"sagemaker_program": json.dumps(program)} | hyper
-    (folder / "request.json").write_text(json.dumps(request))
-    (folder / "job.toml").write_text(JOB.format(source=source, drill=drill))
+    write_request(folder, hyper, program)
+    (folder / "job.toml").write_text(JOB.format(source=source, drill=drill) + POOLS + SAGEMAKER)
     return folder / "job.toml"
 
 
 def command(job: Path, cases: str) -> list[str]:
     home = str(job.parent / "home")
-    return [*NIGHTSPOT, "--home", home, "drill", str(job), "--emulate", "--cases", cases, "--json"]
+    return ["--home", home, "drill", str(job), "--emulate", "--cases", cases, "--json"]
 
 
 def drilled(job: Path, cases: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, what `--json` prints, and standard error."""
-    done = subprocess.run(
-        command(job, cases),
-        capture_output=True,
-        text=True,
-        timeout=290,
-        env=clean_environment(),
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = ran(command(job, cases))
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
@@ -97,7 +80,12 @@ def test_the_recommender_resumes_exactly_on_sagemaker_whatever_became_of_its_new
         ):  # the newest one was in the bucket, and was passed over for an older one
             assert case["redone_steps"] > 1
     for what in ("baseline 1", "baseline 2", "notice", "flipped"):
-        assert f"\n{what}: played in " in said
+        assert f"{what}: played in " in said
+    known = proof.read(tmp_path / "home", "drilled", emulated=True)
+    assert known is not None and known.passed and list(known.cases) == [case["case"] for case in report["cases"]]
+    assert known.standing == proof.standing_of(load_job(job), emulated=True)
+    left = {path.name for path in (tmp_path / "home/drills").iterdir()}  # of what was played nothing
+    assert left == {"drilled.html", "drilled.emulated.json"}
 
 
 def test_an_optimizer_that_does_not_come_back_is_found_on_sagemaker_too(tmp_path: Path) -> None:
@@ -117,7 +105,9 @@ def test_an_optimizer_that_does_not_come_back_is_found_on_sagemaker_too(tmp_path
 
 def test_ended_by_the_user_it_leaves_no_emulator_no_training_and_no_folder(tmp_path: Path) -> None:
     job = written(tmp_path, EXAMPLE, "train.py", SMALL | {"epochs": "4000"})
-    with subprocess.Popen(command(job, "kill"), env=clean_environment(), stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*NIGHTSPOT, *command(job, "kill")], env=clean_environment(), stderr=subprocess.PIPE
+    ) as process:
         while not list((tmp_path / "home").rglob("probe.jsonl")):
             assert process.poll() is None
             time.sleep(0.05)

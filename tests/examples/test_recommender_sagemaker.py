@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,20 @@ from typing import Any
 import pytest
 
 from nightspot.emulator.container import what_is_missing
+from tests.examples.on_sagemaker import (
+    EXAMPLE,
+    ON_DEMAND_USD,
+    POOLS,
+    SAGEMAKER,
+    clean_environment,
+    commands,
+    ran,
+    write_request,
+)
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "recommender"
-NIGHTSPOT = [sys.executable, "-c", "from nightspot.cli.app import main; main()"]
 EPOCHS = 36
 SMALL = {"users": "60", "items": "80", "interactions": "2000", "epochs": str(EPOCHS)}
-ON_DEMAND_USD, SPOT_FACTOR = 32.77, 0.3
+SPOT_FACTOR = 0.3
 missing = pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
 
 # The example's script at a pace that no computer exceeds: 36 epochs take 29 real seconds, and it sleeps for most of them.
@@ -44,9 +51,6 @@ name = "recommender"
 artifact = "model.pt"
 policy = {{ name = "timed-fallback", wait = "2h30min" }}
 time_scale = 240
-[sagemaker]
-template = "request.json"
-region = "us-east-1"
 [work]
 units = {epochs}
 unit = "epoch"
@@ -64,20 +68,6 @@ instance_type = "ml.p3dn.24xlarge"
 price = 9.36
 full_price = 31.21
 bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
-[[pools]]
-id = "spot"
-backend = "sagemaker"
-market = "spot"
-instance_type = "ml.p4d.24xlarge"
-price = 9.83
-bounds = {{ lead = "1h", stop = "40min", refusal = "2h", save = "5min" }}
-[[pools]]
-id = "on-demand"
-backend = "sagemaker"
-market = "on-demand"
-instance_type = "ml.p4d.24xlarge"
-price = {price}
-bounds = {{ lead = "1h", stop = "40min", refusal = "20min", save = "5min" }}
 [emulator]
 source = "{example}"
 market = {{ "ml.p3dn.24xlarge" = "never", "ml.p4d.24xlarge" = "capacity.json" }}
@@ -89,32 +79,17 @@ def written(folder: Path, faults: str = "throttle=0.03,lost=0.02,seed=5") -> Pat
     """The job file, its request, its source, and capacity from 20:50 to 22:20."""
     source = shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     (source / "paced.py").write_text(PACED)
-    request = json.loads((EXAMPLE / "sagemaker" / "request.json").read_text())
-    request["HyperParameters"] |= SMALL | {"sagemaker_program": json.dumps("paced.py")}
-    (folder / "request.json").write_text(json.dumps(request))
+    write_request(folder, SMALL | {"sagemaker_program": json.dumps("paced.py")})
     (folder / "capacity.json").write_text(
         json.dumps({"metadata": {"gap_seconds": 600}, "data": [0] * 5 + [1] * 9 + [0] * 200})
     )
-    (folder / "job.toml").write_text(JOB.format(price=ON_DEMAND_USD, example=source, faults=faults, epochs=EPOCHS))
+    (folder / "job.toml").write_text(JOB.format(example=source, faults=faults, epochs=EPOCHS) + POOLS + SAGEMAKER)
     return folder / "job.toml"
-
-
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSPOT_", "AWS_", "SM_"))}
 
 
 def played(folder: Path) -> dict[str, Any]:
     """The object that `run --json` prints last."""
-    words = [*NIGHTSPOT, "--home", str(folder / "home"), "run", str(written(folder)), "--emulate", "--json"]
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        timeout=290,
-        env=clean_environment(),
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = ran(["--home", str(folder / "home"), "run", str(written(folder)), "--emulate", "--json"])
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -150,8 +125,7 @@ def test_a_night_on_sagemaker_tries_types_is_interrupted_falls_back_and_leaves_t
 def output_of(folder: Path, number: int) -> str:
     """As `nightspot logs` prints it."""
     home = ["--home", str(folder / "home" / "emulated")]
-    words = [*NIGHTSPOT, *home, "logs", "last", "--attempt", str(number)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, env=clean_environment(), check=True).stdout
+    return ran([*home, "logs", "last", "--attempt", str(number)], 60).stdout
 
 
 def check_bill(night: dict[str, Any], spot: dict[str, Any], last: dict[str, Any]) -> None:
@@ -181,29 +155,9 @@ def test_an_emulation_that_cannot_be_is_refused_before_anything_is_started(
 ) -> None:
     job = written(tmp_path)
     job.write_text(job.read_text().replace(before, after))
-    words = [*NIGHTSPOT, "--home", str(tmp_path / "home"), "run", str(job), "--emulate"]
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=clean_environment(),
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = ran(["--home", str(tmp_path / "home"), "run", str(job), "--emulate"], 120)
     assert done.returncode == 8, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "home").exists()
     assert not [line for line in commands() if str(tmp_path) in line and "emulate" in line]
-
-
-def commands() -> list[str]:
-    """Of all processes."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
-    return found

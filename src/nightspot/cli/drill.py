@@ -76,45 +76,52 @@ def drill(
     wanted = _cases(cases, job_file)
     budget_s = _duration(time_)
     pages = checked(html, picture)  # now, and not after minutes of playing
-    if emulate:
-        with _folder(shell.home, keep) as root, _interruptible():
-            report = _emulated(job_file, root, wanted, seed, budget_s, shell)
-        _end(shell, report, pages, allow_noise=job_file.document.drill.allow_noise, as_json=json)
     with _folder(shell.home, keep) as root, _interruptible():
-        settings = read_settings(job_file, root, time.time())
-        settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
-        settings = settings if budget_s is None else replace(settings, time_s=budget_s)
-        report = _remembered(shell, job_file, settings, wanted)
-    _end(shell, report, pages, allow_noise=settings.allow_noise, as_json=json, most=len(wanted))
+        if emulate:
+            report = _emulated(job_file, root, wanted, seed, budget_s, shell)
+        else:
+            settings = read_settings(job_file, root, time.time())
+            settings = replace(settings, keep=keep is not None, seed=settings.seed if seed is None else seed)
+            settings = settings if budget_s is None else replace(settings, time_s=budget_s)
+            report = _played(shell, job_file, settings, wanted)
+    _end(shell, report, pages, allow_noise=job_file.document.drill.allow_noise, as_json=json, most=len(wanted))
 
 
 def _emulated(
     job_file: JobFile, root: Path, cases: list[Case], seed: Optional[int], time_s: Optional[float], shell: Shell
 ) -> Report:
-    """As training jobs. EmulatorError without the extra, which nobody else has to have."""
+    """As training jobs, and remembered. EmulatorError without the extra, which nobody else has to have."""
     motoside.refuse_if_missing()
     from nightspot.cli.emulated import Wishes, emulated
 
-    return emulated(job_file, root, Wishes(cases, seed, time_s), shell.say)
+    standing = proof.standing_of(job_file, emulated=True)
+    report = emulated(job_file, root, Wishes(cases, seed, time_s), standing.dependencies, shell.say)
+    _remember(shell, job_file, report, standing, emulated=True)
+    return report
 
 
-def _end(shell: Shell, report: Report, pages: Pages, *, allow_noise: bool, as_json: bool, most: int = 0) -> NoReturn:
+def _end(shell: Shell, report: Report, pages: Pages, *, allow_noise: bool, as_json: bool, most: int) -> NoReturn:
     """Show it; the exit code is the answer. most: cases that were wanted; what there was no time for is not proven."""
     passed = proof.passes(report, allow_noise=allow_noise) and len(report.cases) >= most
     _show(shell, report, pages, as_json=as_json)
     raise typer.Exit(ExitCode.OK if passed else ExitCode.NOT_PROVEN)
 
 
-def _remembered(shell: Shell, job_file: JobFile, settings: Settings, wanted: list[Case]) -> Report:
+def _played(shell: Shell, job_file: JobFile, settings: Settings, wanted: list[Case]) -> Report:
     """Play, judge, and remember."""
     standing = proof.standing_of(job_file)  # before: what is changed meanwhile is not proven
     report = drilled(settings, wanted, standing.dependencies, shell.say)
+    _remember(shell, job_file, report, standing, emulated=False)
+    return report
+
+
+def _remember(shell: Shell, job_file: JobFile, report: Report, standing: proof.Standing, *, emulated: bool) -> None:
+    allow_noise = job_file.document.drill.allow_noise
     try:
-        passed = proof.passes(report, allow_noise=settings.allow_noise) and bool(report.cases)
-        proof.write(shell.home.path, report, standing, passed=passed)
+        passed = proof.passes(report, allow_noise=allow_noise) and bool(report.cases)
+        proof.write(shell.home.path, report, standing, passed=passed, emulated=emulated)
     except OSError as error:
         shell.say(f"the result could not be kept in {shell.home.path}: {error}")
-    return report
 
 
 def _cases(text: Optional[str], job_file: JobFile) -> list[Case]:

@@ -53,8 +53,9 @@ class Wishes:
     time_s: Optional[float] = None
 
 
-def emulated(job_file: JobFile, root: Path, wishes: Wishes, say: Say) -> Report:
-    """Play and judge. root: a folder of the drill's own. JobFileError, EmulatorError; KeyboardInterrupt where the user ends it."""
+def emulated(job_file: JobFile, root: Path, wishes: Wishes, versions: Mapping[str, str], say: Say) -> Report:
+    """Play and judge. root: a folder of the drill's own; versions: of the packages that train. JobFileError, EmulatorError;
+    KeyboardInterrupt where the user ends it."""
     check_emulated(job_file)
     began_s, job = time.monotonic(), _job(job_file, root)
     pool = _pool(job_file, job)
@@ -71,7 +72,7 @@ def emulated(job_file: JobFile, root: Path, wishes: Wishes, say: Say) -> Report:
         seed=played.seed,
         notes=played.notes,
         fingerprint=job.training.fingerprint,
-        versions={},
+        versions=versions,
         finished_utc=time.time(),
         seconds=time.monotonic() - began_s,
     )

@@ -16,6 +16,7 @@ from nightspot.errors import ExitCode, NightspotError
 from nightspot.jobfile import JobFile
 from nightspot.jobfile.drilltable import CaseName
 from nightspot.jobfile.plan import PlannedNight
+from nightspot.jobfile.sagemakertable import SAGEMAKER
 from nightspot.model.job import Job, PolicyChoice
 from nightspot.night.ports import Finding, Kind
 from nightspot.report.words import Moments
@@ -37,8 +38,8 @@ def admitted(shell: Shell, job_file: JobFile, plan: PlannedNight) -> PlannedNigh
     if why is None:
         return plan
     if job_file.document.drill.unproven == "refuse":
-        raise NotProvenError(f"{why}: {_remedy(shell.home, job_file)}. Nothing was started")
-    shell.say(f"WARNING: {why}: {_remedy(shell.home, job_file)}")
+        raise NotProvenError(f"{why}: {_remedy(shell.home, job_file, plan.job)}. Nothing was started")
+    shell.say(f"WARNING: {why}: {_remedy(shell.home, job_file, plan.job)}")
     if job_file.document.drill.unproven == "warn":
         return plan
     job = on_demand_only(plan.job)
@@ -53,14 +54,15 @@ def finding(home: Home, job_file: JobFile, job: Job) -> Iterator[Finding]:
         return
     why = doubt(home, job_file, job)
     if why is None:
-        known = proof.read(home.path, job_file.name)
-        when = f" on {Moments(job.timezone).full(known.finished_utc)}" if known is not None else ""
-        what = f"the last drill passed{when}, and neither the training files nor the packages changed since"
+        known = max(_counting(home, job_file, job), key=_when)
+        when = f" on {Moments(job.timezone).full(known.finished_utc)}"
+        how = " through the emulator" if known.emulated else ""
+        what = f"the last drill passed{how}{when}, and neither the training files nor the packages changed since"
         yield Finding(what, kind=Kind.FINE)
         return
     then = {"refuse": "; `run` refuses the night", ON_DEMAND: "; the night is played without Spot"}
     unproven = job_file.document.drill.unproven
-    remedy = f"Play it: {_remedy(home, job_file)}."
+    remedy = f"Play it: {_remedy(home, job_file, job)}."
     yield Finding(why + then.get(unproven, ""), remedy, fatal=unproven == "refuse")
 
 
@@ -68,16 +70,46 @@ def doubt(home: Home, job_file: JobFile, job: Job) -> Optional[str]:
     """Why it is not known that this training resumes, in words. None where it is known, or does not matter."""
     if not _asked(job):
         return None
-    known = proof.read(home.path, job_file.name)
-    if known is None:
-        return "resume was never proven"
-    if not known.passed:
-        return f"the last drill did not pass ({known.verdict})"
-    missing = [case for case in job_file.document.drill.cases or get_args(CaseName) if case not in known.cases]
+    known = _counting(home, job_file, job)
+    if not known:
+        return _never(home, job_file, job)
+    latest = max(known, key=_when)
+    if not latest.passed:
+        return f"the last drill did not pass ({latest.verdict})"
+    changes = {one.emulated: _changes(job_file, one) for one in known}
+    still = [one for one in known if one.passed and not changes[one.emulated]] or [latest]
+    proven = {case for one in still for case in one.cases}
+    missing = [case for case in job_file.document.drill.cases or get_args(CaseName) if case not in proven]
     if missing:
         return f"the last drill left out {_some(missing)}"
-    changes = proof.changed(known.standing, proof.standing_of(job_file))
-    return f"resume is not proven for what changed since the last drill ({_some(changes)})" if changes else None
+    since = changes[still[0].emulated]
+    return f"resume is not proven for what changed since the last drill ({_some(since)})" if since else None
+
+
+def _counting(home: Home, job_file: JobFile, job: Job) -> list[proof.Proof]:
+    """The last drill, and, where all that may be interrupted is SageMaker's, the last one through the emulator."""
+    emulated = (False, True) if not _elsewhere(job) else (False,)
+    found = [proof.read(home.path, job_file.name, emulated=one) for one in emulated]
+    return [one for one in found if one is not None]
+
+
+def _when(known: proof.Proof) -> float:
+    return known.finished_utc
+
+
+def _changes(job_file: JobFile, known: proof.Proof) -> list[str]:
+    return proof.changed(known.standing, proof.standing_of(job_file, emulated=known.emulated))
+
+
+def _elsewhere(job: Job) -> list[str]:
+    """Spot Pools that the emulator says nothing of."""
+    return [pool.id for pool in job.spot if pool.backend != SAGEMAKER]
+
+
+def _never(home: Home, job_file: JobFile, job: Job) -> str:
+    if proof.read(home.path, job_file.name, emulated=True) is None:
+        return "resume was never proven"
+    return f"resume was proven through the emulator alone, which says nothing of {_some(_elsewhere(job))}"
 
 
 def on_demand_only(job: Job) -> Job:
@@ -97,8 +129,10 @@ def _asked(job: Job) -> bool:
     return bool(job.spot) and job.time_scale == 1
 
 
-def _remedy(home: Home, job_file: JobFile) -> str:
-    command = f"drill {shlex.quote(job_file.file)}"
+def _remedy(home: Home, job_file: JobFile, job: Job) -> str:
+    """Where nothing is said that could train on this machine, the emulator can play it all the same."""
+    plain = bool(job_file.document.words or job_file.document.drill.command) or bool(_elsewhere(job))
+    command = f"drill {shlex.quote(job_file.file)}" + ("" if plain else " --emulate")
     return f"{home.command(command)} takes minutes"
 
 
