@@ -15,6 +15,8 @@ from nightspot.policy.planned.solve import solve
 
 PRIOR = prior()
 ODDS = Chances(PRIOR.recovery_per_hour, PRIOR.loss_per_hour)
+# Another Pool that is up when one is lost, new itself, or as old.
+OTHERS = tuple([tuple([0.4 * (found in (0, lost)) for found in range(BUCKETS)]) for lost in range(BUCKETS)])
 STARTS = [0.0, 0.5, 1.0, 2.6]
 
 
@@ -120,7 +122,7 @@ def test_work_that_an_interruption_loses_makes_spot_dearer_and_waiting_shorter()
 
 
 def test_a_second_pool_that_may_be_up_makes_an_interruption_cheaper() -> None:
-    alone, beside = solve(problem(ticks=30)), solve(replace(problem(ticks=30), chances=replace(ODDS, another=0.8)))
+    alone, beside = solve(problem(ticks=30)), solve(replace(problem(ticks=30), chances=replace(ODDS, another=OTHERS)))
     assert (beside.spot[30, -1, :, 5] < alone.spot[30, -1, :, 5]).all()
 
 

@@ -21,10 +21,11 @@ def stays_up(chances: Chances, tick_s: float) -> NDArray[np.float64]:
 def lost_to(chances: Chances, tick_s: float) -> NDArray[np.float64]:
     """(bucket, STATES): from up at an age to whatever there is once that capacity is lost."""
     lost = flip_chance(chances.loss_per_hour, tick_s)
-    after = np.zeros(STATES)
-    after[0] = 1.0 - chances.another
-    after[BUCKETS:] = chances.another * np.asarray(chances.ages)
-    return lost[:, None] * after[None, :]
+    after = np.zeros((BUCKETS, STATES))
+    if chances.another:
+        after[:, BUCKETS:] = chances.another
+    after[:, 0] = 1.0 - after.sum(axis=1)
+    return lost[:, None] * after
 
 
 def seen(chances: Chances, tick_s: float) -> NDArray[np.float64]:

@@ -48,12 +48,21 @@ def chances(pool: Pool, spots: Sequence[Pool]) -> Chances:
 
 @lru_cache(maxsize=256)
 def _together(flips: Flips, others: tuple[tuple[Flips, float], ...]) -> Chances:
-    none_up = math.prod([1.0 - _up_when_lost(flips, other, shared) for other, shared in others])
-    soon = [_recovery(other, bucket) * (1.0 - shared) for other, shared in others for bucket in range(BUCKETS)]
-    recovery = [rate + sum(soon[bucket::BUCKETS]) for bucket, rate in enumerate(flips.recovery_per_hour)]
-    shares = [ages(other, up=True) for other, _ in others]
-    mean = tuple([sum(column) / len(shares) for column in zip(*shares, strict=True)])
-    return Chances(tuple(recovery), flips.loss_per_hour, 1.0 - none_up, mean)
+    younger = [_younger(flips, other, shared) for other, shared in others]
+    up = [1.0 - math.prod([1.0 - chances[bucket] for chances in younger]) for bucket in range(BUCKETS)]
+    first = [0.0, *up[:-1]]
+    best = [b - a for a, b in zip(first, up, strict=True)]
+    another = [(*best[: bucket + 1], *[0.0] * (BUCKETS - bucket - 1)) for bucket in range(BUCKETS)]
+    return Chances(flips.recovery_per_hour, flips.loss_per_hour, tuple(another))
+
+
+def _younger(flips: Flips, other: Flips, shared: float) -> list[float]:
+    """By bucket, the probability that the other is up when the one is lost, and not older than that bucket.
+
+    What is held was the best when it was taken, so what is older than it is not there.
+    """
+    chance = _up_when_lost(flips, other, shared)
+    return [chance * sum(ages(other, up=True)[: bucket + 1]) for bucket in range(BUCKETS)]
 
 
 def _up_when_lost(flips: Flips, other: Flips, shared: float) -> float:
@@ -62,20 +71,13 @@ def _up_when_lost(flips: Flips, other: Flips, shared: float) -> float:
     return min(1.0, max(0.0, its - shared * math.sqrt(its * (1.0 - its) * mine / (1.0 - mine))))
 
 
-def _recovery(flips: Flips, bucket: int) -> float:
-    """The rate at which a Pool that has been down for that long, or longer, comes back."""
-    shares = ages(flips, up=False)[bucket:]
-    return sum([s * r for s, r in zip(shares, flips.recovery_per_hour[bucket:], strict=True)]) / sum(shares)
-
-
 def any_of(spots: Sequence[Pool]) -> Chances:
     """Of a Pool like the mean of them, in their market: what there is to plan with while none is up."""
     each = [chances(pool, spots) for pool in spots]
     return Chances(
         _mean([c.recovery_per_hour for c in each]),
         _mean([c.loss_per_hour for c in each]),
-        sum([c.another for c in each]) / len(each),
-        _mean([c.ages for c in each]),
+        tuple([_mean(rows) for rows in zip(*[c.another for c in each], strict=True)]),
     )
 
 

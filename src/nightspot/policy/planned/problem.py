@@ -35,15 +35,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """How capacity flips: per hour by age (see `market.flips`), and what becomes of it then.
+    """How capacity flips: per hour by age (see `market.flips`), and what there is then.
 
-    `another`: probability that another Pool is up when one is lost, and `ages` how old that then is, by bucket.
+    `another[lost][found]`: probability that when capacity of the age `lost` goes, the best of what else is up is `found` old (buckets).
+    Empty where there is nothing else.
     """
 
     recovery_per_hour: tuple[float, ...]
     loss_per_hour: tuple[float, ...]
-    another: float = 0.0
-    ages: tuple[float, ...] = (1.0,) + (0.0,) * 7
+    another: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
