@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from nightspot.market.flips import AGES_H, BUCKETS
 from nightspot.market.hazard import HOUR_S
+from nightspot.model.capacity import Sight
 from nightspot.policy.planned.grid import SLIGHT
 from nightspot.policy.planned.problem import Place, Problem
-from nightspot.policy.planned.scene import Held, Scene
-from nightspot.policy.planned.solve import Plan, solve
+from nightspot.policy.planned.scene import Held, Scene, Spot
+from nightspot.policy.planned.solve import NEVER, Plan, solve
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 EDGES_S = np.array(AGES_H) * HOUR_S
-# A choice: a Spot Pool by its place in the scene, or one of these.
-WAIT, ON_DEMAND = -1, -2
+# A choice: a Spot Pool by its place in the scene, or one of these; or BOTH less its place, on-demand with that Pool beside it.
+WAIT, ON_DEMAND, BOTH = -1, -2, -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,19 @@ def held_of(scene: Scene, choice: int) -> Held | None:
     """What is held of that choice's Pool."""
     if choice == WAIT:
         return None
-    return scene.held if choice == ON_DEMAND else scene.spots[choice].held
+    return scene.held if choice <= ON_DEMAND else scene.spots[choice].held
 
 
 def _place(scene: Scene, choice: int) -> Place:
-    return scene.market.on_demand if choice == ON_DEMAND else scene.spots[choice].problem.spot
+    return scene.market.on_demand if choice <= ON_DEMAND else scene.spots[choice].problem.spot
 
 
-def spot_costs(scene: Scene, index: int, path: Path, level: Ints) -> Floats:
-    """USD from each tick on, of holding that Spot Pool in it; inf where the guard would not have it."""
+def spot_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | None = None) -> Floats:
+    """USD from each tick on, of holding that Spot Pool in it; inf where the guard would not have it. `age`: buckets, if not its own."""
     spot = scene.spots[index]
     plan = solve(spot.problem)
-    age = _bucket(spot.age_s + path.after_s)
-    costs = _read(plan.spot, (path.tick, level, age), path.work)
+    ages = _bucket(spot.age_s + path.after_s) if age is None else age
+    costs = _read(plan.spot, (path.tick, level, ages), path.work)
     problem = spot.problem
     done, sure = np.array(problem.spot.done())[level], np.array(problem.sure())[level]
     limit = np.maximum(done, _wait_limits(problem, path) + sure)
@@ -81,7 +82,24 @@ def wait_costs(plan: Plan, path: Path, state: Ints) -> Floats:
 
 def on_demand_costs(plan: Plan, path: Path, state: Ints, level: Ints) -> Floats:
     """The same of on-demand, which the guard always has."""
+    if plan.problem.blind:  # the table has it when it is launched, and when it trains
+        level = np.where(level > 0, 1, 0)
     return _read(plan.on_demand, (path.tick, level, state), path.work)
+
+
+def drop_costs(plan: Plan, path: Path, unseen: Ints) -> Floats:
+    """The same of leaving on-demand for a queue, where only that shows capacity; not while on-demand starts up."""
+    costs = _read(plan.drop, (path.tick, unseen), path.work)
+    lets = (path.work <= _wait_limits(plan.problem, path) + SLIGHT) & (path.level >= plan.problem.on_demand.levels)
+    return np.where(lets, costs, math.inf)
+
+
+def both_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | None = None) -> Floats:
+    """The same of that Spot Pool beside on-demand, or of moving to it where it is ready."""
+    spot = scene.spots[index]
+    ages = _bucket(spot.age_s + path.after_s) if age is None else age
+    costs = _read(solve(spot.problem).beside, (path.tick, level, ages), path.work)
+    return np.where(costs < float(NEVER) / 2, costs, math.inf)
 
 
 def market_along(scene: Scene, of: int, path: Path) -> tuple[Plan, Ints]:
@@ -90,6 +108,14 @@ def market_along(scene: Scene, of: int, path: Path) -> tuple[Plan, Ints]:
         spot = scene.spots[of]
         return solve(spot.problem), BUCKETS + _bucket(spot.age_s + path.after_s)
     return solve(scene.market), _bucket(scene.down_s + path.after_s)
+
+
+def unseen_along(spot: Spot, path: Path) -> Ints:
+    """States of `unseen` along a path, nothing being seen of that Pool on it. What was up when it was left counts as lost then."""
+    down_s = 0.0 if spot.sight is Sight.UP or spot.last_up else spot.age_s
+    lost = _bucket(np.full(len(path.tick), down_s)) * BUCKETS
+    states: Ints = lost + _bucket(spot.unseen_s + path.after_s)
+    return states
 
 
 def _wait_limits(problem: Problem, path: Path) -> Floats:

@@ -7,54 +7,67 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nightspot.market.flips import BUCKETS
 from nightspot.policy.planned.ahead import (
+    BOTH,
     ON_DEMAND,
     WAIT,
     Floats,
     Ints,
     Path,
+    both_costs,
+    drop_costs,
     held_of,
     market_along,
     on_demand_costs,
     path_of,
     spot_costs,
+    unseen_along,
     wait_costs,
 )
+from nightspot.policy.planned.asking import Bools, ask_cost, probe_pays
 from nightspot.policy.planned.scene import Scene
 from nightspot.policy.planned.solve import solve
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`what` is WAIT, ON_DEMAND or a Spot Pool's place in the scene; `costs` what each would cost now; `until_s` from now on."""
+    """`what` (see `ahead`); `until_s` from now on; `costs`: what each would cost now. `probe`: whose request may wait beside on-demand."""
 
     what: int
     until_s: float
     costs: dict[int, float]
+    probe: int | None = None
 
 
 def choose(scene: Scene) -> Choice:
     """The cheapest for the coming tick; until the first tick at which another would be, if nothing flips."""
-    now = _now(scene)
+    now = path_of(scene, ON_DEMAND if scene.held is not None else WAIT, 1)
     choices = _in_order(scene)
-    costs = _table(scene, choices, now, _best_up(scene, now), {c: _level_now(scene, c) for c in choices})
+    of = _best_up(scene, now)
+    costs = _table(scene, choices, now, of, {c: _level_now(scene, c) for c in choices})
+    if scene.unseen and scene.held is None:
+        costs[choices.index(WAIT)] = ask_cost(scene, now)
     what = choices[_cheapest(costs, scene)[0]]
     values = {choice: float(row[0]) for choice, row in zip(choices, costs, strict=True)}
-    return Choice(what, _until_s(scene, what), values)
-
-
-def _now(scene: Scene) -> Path:
-    return path_of(scene, WAIT, 1)
+    if what <= BOTH or (what == WAIT and scene.unseen):
+        return Choice(what, scene.grid.next_s, values)
+    until_s = _until_s(scene, what, of if what < 0 else what)
+    probe, probe_s = _probe(scene) if what == ON_DEMAND else (None, math.inf)
+    return Choice(what, min(until_s, probe_s), values, probe)
 
 
 def _in_order(scene: Scene) -> list[int]:
-    """On-demand, Spot (the held one first), nothing."""
+    """On-demand, Spot (the held one first), Spot beside on-demand, nothing."""
     ups = [index for index, spot in enumerate(scene.spots) if spot.up]
-    return [ON_DEMAND, *sorted(ups, key=lambda index: (scene.spots[index].held is None, index)), WAIT]
+    ups = sorted(ups, key=lambda index: (scene.spots[index].held is None, index))
+    trains = scene.held is not None and scene.held.level >= scene.market.on_demand.levels
+    both = [BOTH - index for index in ups if trains and scene.market.handover >= 0.0]
+    return [ON_DEMAND, *ups, *both, WAIT]
 
 
 def _level_now(scene: Scene, choice: int) -> Ints:
-    held = held_of(scene, choice)
+    held = held_of(scene, BOTH - choice if choice <= BOTH else choice)
     return np.array([held.level if held is not None else 0])
 
 
@@ -68,16 +81,30 @@ def _best_up(scene: Scene, now: Path) -> int:
 
 def _table(scene: Scene, choices: list[int], path: Path, of: int, levels: dict[int, Ints]) -> Floats:
     """(choices, ticks): USD to the end."""
+    return np.array([_row(scene, choice, path, of, levels[choice]) for choice in choices])
+
+
+def _row(scene: Scene, choice: int, path: Path, of: int, level: Ints) -> Floats:
+    if choice >= 0:
+        return spot_costs(scene, choice, path, level)
+    if choice <= BOTH:
+        return both_costs(scene, BOTH - choice, path, level)
     plan, state = market_along(scene, of, path)
-    rows = []
-    for choice in choices:
-        if choice == WAIT:
-            rows.append(wait_costs(plan, path, state))
-        elif choice == ON_DEMAND:
-            rows.append(on_demand_costs(plan, path, state, levels[choice]))
-        else:
-            rows.append(spot_costs(scene, choice, path, levels[choice]))
-    return np.array(rows)
+    if plan.problem.blind:
+        return _blind(scene, choice, path, of, level)
+    return wait_costs(plan, path, state) if choice == WAIT else on_demand_costs(plan, path, state, level)
+
+
+def _blind(scene: Scene, choice: int, path: Path, of: int, level: Ints) -> Floats:
+    """Where only a request shows capacity: while on-demand is held, holding nothing is leaving it for a queue."""
+    plan, state = market_along(scene, of, path)
+    spot = scene.spots[max(of, 0)]
+    unseen = unseen_along(spot, path)
+    held = path.choice == ON_DEMAND
+    if choice == WAIT:
+        return drop_costs(plan, path, unseen) if held else wait_costs(plan, path, state)
+    at_once = unseen - unseen % BUCKETS if not held and not scene.unseen else unseen
+    return on_demand_costs(plan, path, at_once, level)
 
 
 def _cheapest(costs: Floats, scene: Scene) -> Ints:
@@ -87,14 +114,26 @@ def _cheapest(costs: Floats, scene: Scene) -> Ints:
     return best
 
 
-def _until_s(scene: Scene, what: int) -> float:
+def _until_s(scene: Scene, what: int, of: int) -> float:
     path = path_of(scene, what, scene.grid.tick)
-    choices = _in_order(scene)
+    choices = [choice for choice in _in_order(scene) if choice > BOTH or what == ON_DEMAND]
     fresh = np.zeros(len(path.tick), np.intp)
     levels = {choice: path.level if choice == what else fresh for choice in choices}
-    of = what if what >= 0 else _best_up(scene, _now(scene))
     best = _cheapest(_table(scene, choices, path, of, levels), scene)
-    other = best != choices.index(what)
+    return _first(best != choices.index(what), path)
+
+
+def _first(other: Bools, path: Path) -> float:
+    """Seconds until the first tick ahead of which that is true; inf where there is none."""
     other[0] = False
     first = int(np.argmax(other))
     return float(path.after_s[first]) if other[first] else math.inf
+
+
+def _probe(scene: Scene) -> tuple[int | None, float]:
+    """The Pool whose request should wait beside on-demand, and for how long that stays so."""
+    path = path_of(scene, ON_DEMAND, scene.grid.tick)
+    index, pays = probe_pays(scene, path)
+    if index is None or pays is None:
+        return None, math.inf
+    return (index if pays[0] else None), _first(pays != pays[0], path)

@@ -51,7 +51,8 @@ class Problem:
     """A night as a plan sees it.
 
     `out`: ticks that must be left, beyond the work, when on-demand has to be asked for; `reaction`: ticks until that can be seen to.
-    `redo`: work lost by an interruption.
+    `redo`: work lost by an interruption. `blind`: on on-demand nothing is seen of Spot. `handover`: work lost when on-demand hands over to
+    Spot that was started beside it; below 0 where that is not to be had.
     """
 
     tick_s: float
@@ -64,6 +65,8 @@ class Problem:
     out: float
     reaction: float = 1.0
     redo: float = 0.0
+    blind: bool = False
+    handover: float = -1.0
 
     def wait_limit(self, tick: int) -> float:
         """With at most so much work left, the guard lets nothing be held for a tick, `tick` of them being left."""

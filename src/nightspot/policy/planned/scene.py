@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
-from nightspot.model.capacity import Market, Pool, Sight
+from nightspot.model.attempt import Role
+from nightspot.model.capacity import Market, Offer, Pool, Sight
 from nightspot.model.decision import Holding, Observation
 from nightspot.policy.base import on_demand_choice
 from nightspot.policy.guard import planned_with, refused_after_s
@@ -29,13 +30,32 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A Spot Pool as it stands: whether it can be had, and for how long it has been as it is."""
+    """A Spot Pool as it stands: whether it can be had, and for how long it has been as it is.
+
+    `sight` UNKNOWN: it was down, or up (`last_up`), for `age_s` when it was last seen, `unseen_s` ago. `held`: to train, or as a PROBE
+    that was granted (`probe`); `queued`: a request for it waits.
+    """
 
     pool: Pool
     problem: Problem
-    up: bool
+    sight: Sight
     age_s: float
+    unseen_s: float
+    last_up: bool | None
     held: Held | None
+    probe: bool
+    queued: bool
+    waits_beside: bool
+
+    @property
+    def up(self) -> bool:
+        """Whether it can be had for certain."""
+        return self.sight is Sight.UP
+
+    @property
+    def can_wait_beside(self) -> bool:
+        """Whether a request for it may wait in a queue beside on-demand: what is not granted yet, and costs nothing until then."""
+        return self.waits_beside and self.held is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +77,12 @@ class Scene:
     @property
     def down_s(self) -> float:
         """How long no Spot at all has been up."""
-        return min([spot.age_s for spot in self.spots], default=0.0)
+        return min([spot.age_s for spot in self.spots if spot.sight is Sight.DOWN], default=0.0)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing is seen of any Spot, and a request would show it."""
+        return self.market.blind and all(spot.sight is Sight.UNKNOWN for spot in self.spots)
 
 
 def scene_of(observation: Observation) -> Scene | None:
@@ -81,9 +106,15 @@ def _problems(observation: Observation, on_demand: Pool, pools: Sequence[Pool], 
     way_out, out = _place(observation, on_demand, on_demand, grid), round(_out_s(observation) / grid.tick_s, 6)
     work = math.ceil(observation.work.total_s / grid.unit_s - SLIGHT) + 1
     redo = round(observation.work.redo_s / grid.unit_s, 3)
+    abilities = [observation.abilities[pool.id] for pool in pools]
+    blind = all(can.queues and not can.beside for can in abilities)
+    moves = all(can.handover for can in abilities)
+    loses = max([can.handover_s for can in abilities]) / grid.unit_s if moves else -1.0
 
     def problem(spot: Place, odds: Chances) -> Problem:
-        return Problem(grid.tick_s, grid.most, grid.spare, work, way_out, spot, odds, out, grid.reaction, redo)
+        return Problem(
+            grid.tick_s, grid.most, grid.spare, work, way_out, spot, odds, out, grid.reaction, redo, blind, loses
+        )
 
     places = [_place(observation, pool, on_demand, grid) for pool in pools]
     found = {pool.id: problem(place, chances(pool, pools)) for pool, place in zip(pools, places, strict=True)}
@@ -129,15 +160,31 @@ def _held(observation: Observation, pool: Pool, grid: Grid) -> Held | None:
 
 
 def _spot(observation: Observation, pool: Pool, problem: Problem, grid: Grid) -> Spot:
-    held = _held(observation, pool, grid)
+    held, holding = _held(observation, pool, grid), observation.holding(pool.id)
+    queued = holding is not None and holding.queued
     offer = observation.offers.get(pool.id)
-    up = held is not None or observation.seen(pool.id) is Sight.UP
-    since_utc = offer.since_utc if offer is not None else observation.start_utc
-    if held is not None and (offer is None or offer.seen is not Sight.UP):
-        since_utc = _granted_utc(observation.holding(pool.id), observation)
-    age_s = max(0.0, observation.now_utc - grid.since_s - since_utc)
-    return Spot(pool, problem, up, age_s, held)
+    sight = Sight.UP if held is not None else Sight.DOWN if queued else observation.seen(pool.id)
+    last, since_utc, until_utc = _last(observation, offer, holding if held is not None or queued else None, sight)
+    now_utc = observation.now_utc - grid.since_s
+    unseen_s = max(0.0, now_utc - until_utc) if sight is Sight.UNKNOWN else 0.0
+    age_s = max(0.0, min(now_utc, until_utc) - since_utc)
+    probe = holding is not None and holding.role is Role.PROBE
+    last_up = None if last is Sight.UNKNOWN else last is Sight.UP
+    can = observation.abilities[pool.id]
+    return Spot(pool, problem, sight, age_s, unseen_s, last_up, held, probe, queued, can.queues and can.beside)
 
 
-def _granted_utc(holding: Holding | None, observation: Observation) -> float:
-    return holding.since_utc if holding is not None else observation.now_utc
+def _last(
+    observation: Observation, offer: Offer | None, holding: Holding | None, sight: Sight
+) -> tuple[Sight, float, float]:
+    """What it is, or was, since when and until when that was seen."""
+    now_utc = observation.now_utc
+    if offer is not None and offer.seen is sight and sight is not Sight.UNKNOWN:
+        return sight, offer.since_utc, now_utc
+    if offer is not None and offer.last is not Sight.UNKNOWN and (sight is Sight.UNKNOWN or offer.last is sight):
+        return offer.last, offer.last_since_utc, now_utc if sight is offer.last else offer.last_utc
+    if holding is not None:
+        return sight, holding.phase_utc if holding.queued else holding.since_utc, now_utc
+    if offer is not None and sight is Sight.UNKNOWN and offer.since_utc > -math.inf:
+        return Sight.DOWN, offer.since_utc, offer.since_utc
+    return sight, observation.start_utc, now_utc

@@ -18,8 +18,10 @@ import numpy as np
 from nightspot.market.belief import STATES
 from nightspot.market.flips import BUCKETS
 from nightspot.policy.planned.chain import Array, lost_to, seen, stays_up
+from nightspot.policy.planned.handover import Handover
 from nightspot.policy.planned.problem import Problem
 from nightspot.policy.planned.shift import more, worked
+from nightspot.policy.planned.unseen import UNSEEN, Unseen
 
 # More than any night costs.
 NEVER = np.float32(1e9)
@@ -33,12 +35,16 @@ class Plan:
 
     `wait[t, x, w]`; `spot[t, level, age, w]` and `on_demand[t, level, x, w]`: of holding that in the coming tick, having
     held it for `level` ticks (0: it is launched now). Where the guard would not allow it, they are what it would cost if it did.
+    Blind, `on_demand[t, 0 or 1, unseen, w]` is of launching it, and of it once it trains; `drop[t, unseen, w]` of leaving it for a queue.
+    `beside[t, level, age, w]`: of holding Spot beside on-demand for that tick; at the last level, of moving to it.
     """
 
     problem: Problem
     wait: Array
     spot: Array
     on_demand: Array
+    drop: Array
+    beside: Array
 
     @property
     def equal(self) -> float:
@@ -49,67 +55,100 @@ class Plan:
 @lru_cache(maxsize=16)
 def solve(problem: Problem) -> Plan:
     """The whole plan: some 50 ms for 480 ticks."""
-    ticks, width = problem.ticks, problem.work + 1
-    spot, on_demand = problem.spot, problem.on_demand
-    plan = Plan(
-        problem,
-        np.zeros((ticks + 1, STATES, width), np.float32),
-        np.zeros((ticks + 1, spot.levels + 1, BUCKETS, width), np.float32),
-        np.zeros((ticks + 1, on_demand.levels + 1, STATES, width), np.float32),
-    )
-    sweep = Sweep(problem)
-    for tick in range(1, ticks + 1):
+    sweep, plan = Sweep(problem), _empty(problem)
+    for tick in range(1, problem.ticks + 1):
         sweep.back(tick, plan)
     return plan
 
 
+def _empty(problem: Problem) -> Plan:
+    def table(*shape: int) -> Array:
+        return np.zeros((problem.ticks + 1, *shape, problem.work + 1), np.float32)
+
+    spots = problem.spot.levels + 1
+    on_demand = table(2, UNSEEN) if problem.blind else table(problem.on_demand.levels + 1, STATES)
+    drop = table(UNSEEN) if problem.blind else table(0)
+    beside = table(spots, BUCKETS) if problem.handover >= 0.0 else table(0, BUCKETS)
+    return Plan(problem, table(STATES), table(spots, BUCKETS), on_demand, drop, beside)
+
+
 class Sweep:
-    """What is carried from one tick back to the one before: V of holding nothing, Spot at a level, on-demand at a level."""
+    """What is carried from one tick back to the one before: V of holding nothing, Spot at a level, on-demand at a level, both."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        grid = np.arange(problem.work + 1, dtype=np.float32)
-        self._grid = grid
+        self._grid = np.arange(problem.work + 1, dtype=np.float32)
         self._seen = seen(problem.chances, problem.tick_s).astype(np.float32)
-        stays, lost = stays_up(problem.chances, problem.tick_s), lost_to(problem.chances, problem.tick_s)
-        self._stays, self._lost = stays.astype(np.float32), lost.astype(np.float32)
+        self._stays = stays_up(problem.chances, problem.tick_s).astype(np.float32)
+        self._lost = lost_to(problem.chances, problem.tick_s).astype(np.float32)
         self._spot_done = np.array(problem.spot.done(), np.float32)
         self._on_demand_done = np.array(problem.on_demand.done(), np.float32)
-        work = grid * np.float32(problem.on_demand.price / problem.on_demand.speed)
-        by_level = problem.on_demand.price * np.array(problem.on_demand.pending(), np.float32)
-        ends = [np.broadcast_to(work + start, (STATES, grid.size)) * (grid > 0) for start in by_level]
-        self.nothing = ends[0].copy()
-        self.spot = np.stack([ends[0][BUCKETS:]] * problem.spot.levels)
-        self.on_demand = np.stack(ends[1:])
+        some = (self._grid > 0).astype(np.float32)
+        self._spends = problem.on_demand.price * some
+        self._spot_spends = problem.spot.price * some
+        self._ends(some)
+
+    def _ends(self, some: Array) -> None:
+        """With no tick left, on-demand does the rest."""
+        way = self.problem.on_demand
+        ends = [(self._grid * (way.price / way.speed) + way.price * start) * some for start in way.pending()]
+        ends = [end.astype(np.float32) for end in ends]
+        self.nothing = np.tile(ends[0], (STATES, 1))
+        self.spot = np.stack([self.nothing[BUCKETS:]] * self.problem.spot.levels)
+        self.on_demand = np.stack([np.tile(end, (STATES, 1)) for end in ends[1:]])
+        self.unseen = Unseen(self.problem, ends[1:]) if self.problem.blind else None
+        last = np.tile(ends[-1], (BUCKETS, 1))
+        both = self.problem.handover >= 0.0
+        self.both = Handover(self.problem, last, self._stays, self._lost) if both else None
 
     def back(self, tick: int, plan: Plan) -> None:
         """One tick back: the plan's tables of that tick, then V."""
-        problem = self.problem
-        wait, on_demand, spot = plan.wait[tick], plan.on_demand[tick], plan.spot[tick]
+        wait, spot = plan.wait[tick], plan.spot[tick]
         np.matmul(self._seen, self.nothing, out=wait)
-        worked(np.matmul(self._seen, self.on_demand), self._on_demand_done, on_demand)
-        on_demand += np.float32(problem.on_demand.price) * (self._grid > 0)
-        kept = np.matmul(self._stays, self.spot)
-        gone = np.matmul(self._lost, self.nothing)
-        worked(kept + gone, self._spot_done, spot)
-        if problem.redo > 0.0:
-            self._redo(kept[-1], gone, spot)
-        spot += np.float32(problem.spot.price) * (self._grid > 0)
-        self._least(tick, wait, spot, on_demand)
-
-    def _redo(self, kept: Array, gone: Array, spot: Array) -> None:
-        """What trains loses work with its capacity; what is still starting up does not."""
-        again = more(gone, self.problem.redo, np.float32(self.problem.on_demand.price / self.problem.on_demand.speed))
-        worked((kept + again)[None], self._spot_done[-1:], spot[-1:])
-
-    def _least(self, tick: int, wait: Array, spot: Array, on_demand: Array) -> None:
-        """V of what the guard allows."""
+        self._hold_spot(spot)
         limits = np.array(self.problem.spot_limits(tick), np.float32)
         waiting = np.where(self._grid <= self.problem.wait_limit(tick), wait, NEVER)
         held = np.where(self._grid <= limits[:, None, None], spot, NEVER)
-        np.minimum(waiting, on_demand[0], out=self.nothing)
+        if self.unseen is not None:
+            launched = self._unseen(self.unseen, tick, plan, waiting, held[0])
+        else:
+            launched = self._in_sight(tick, plan, waiting, held)
+        np.minimum(waiting, launched, out=self.nothing)
         else_up = self.nothing[BUCKETS:].copy()
         np.minimum(else_up, held[0], out=self.nothing[BUCKETS:])
         np.minimum(held[1:], else_up, out=self.spot)
-        np.minimum(on_demand[1:], waiting, out=self.on_demand)
-        np.minimum(self.on_demand[:, BUCKETS:], held[0], out=self.on_demand[:, BUCKETS:])
+
+    def _hold_spot(self, spot: Array) -> None:
+        """What trains loses work with its capacity; what is still starting up does not."""
+        kept, gone = np.matmul(self._stays, self.spot), np.matmul(self._lost, self.nothing)
+        worked(kept + gone, self._spot_done, spot)
+        if self.problem.redo > 0.0:
+            place = self.problem.on_demand
+            again = more(gone, self.problem.redo, np.float32(place.price / place.speed))
+            worked((kept[-1] + again)[None], self._spot_done[-1:], spot[-1:])
+        spot += self._spot_spends
+
+    def _in_sight(self, tick: int, plan: Plan, waiting: Array, held: Array) -> Array:
+        """On-demand with the market in sight: V of it, and (STATES, work) what launching it costs."""
+        costs = plan.on_demand[tick]
+        worked(np.matmul(self._seen, self.on_demand), self._on_demand_done, costs)
+        costs += self._spends
+        both = plan.beside[tick]
+        if self.both is not None:
+            both[:-1] = self.both.held(self.on_demand[-1], self._spends + self._spot_spends)
+        np.minimum(costs[1:], waiting, out=self.on_demand)
+        up = self.on_demand[:, BUCKETS:]
+        np.minimum(up, held[0], out=up)
+        if self.both is not None:
+            both[-1] = self.both.back(both[:-1], up[-1], held[-1])
+            np.minimum(up[-1], both[0], out=up[-1])
+        launched: Array = costs[0]
+        return launched
+
+    def _unseen(self, unseen: Unseen, tick: int, plan: Plan, waiting: Array, launched: Array) -> Array:
+        """The same with nothing in sight; what is up when on-demand is asked for counts as lost just now."""
+        costs = unseen.held(self._spends)
+        plan.on_demand[tick] = costs[[0, -1]]
+        plan.drop[tick] = unseen.back(costs, np.concatenate([waiting[:BUCKETS], launched]))
+        at_once = costs[0, ::BUCKETS]
+        return np.concatenate([at_once, np.broadcast_to(at_once[:1], at_once.shape)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nightspot.policy.planned.ahead import ON_DEMAND, WAIT, held_of
+from nightspot.policy.planned.ahead import BOTH, ON_DEMAND, WAIT, held_of
 from nightspot.policy.planned.choose import Choice
 from nightspot.policy.planned.scene import Scene
 
@@ -16,7 +16,11 @@ def why(scene: Scene, choice: Choice) -> str:
 
 def _what(scene: Scene, choice: Choice) -> str:
     if choice.what == WAIT:
+        if scene.market.blind and scene.held is not None:
+            return "on-demand makes way for a request for Spot, which is believed to be back"
         return f"waiting for Spot{_at_most(choice)}"
+    if choice.what <= BOTH:
+        return f"{scene.spots[BOTH - choice.what].pool.id} starts up beside on-demand, which trains until it is ready"
     held = held_of(scene, choice.what) is not None
     if choice.what == ON_DEMAND:
         if held:
@@ -55,6 +59,8 @@ def name(scene: Scene, what: int) -> str:
     """A choice's name."""
     if what == WAIT:
         return "waiting"
+    if what <= BOTH:
+        return f"{scene.spots[BOTH - what].pool.id} beside it"
     return scene.on_demand.id if what == ON_DEMAND else scene.spots[what].pool.id
 
 
