@@ -113,7 +113,7 @@ class Controller:
 
     def view(self, now_utc: float) -> View:
         """How things stand, for whoever watches."""
-        live = self.night.state.live
+        live, foremost = self.night.state.live, self.night.state.foremost
         reported = [self.night.reports[a.number].units_done for a in live if a.number in self.night.reports]
         begun = now_utc >= self.night.state.start_utc and self.night.state.outcome is None
         return View(
@@ -121,6 +121,6 @@ class Controller:
             at_utc=now_utc,
             slack_s=slack_s(observe(self.night, self.world.backends, now_utc)) if begun else None,
             units_now=max([self.night.state.durable_units, *reported]),
-            phase=live[-1].phase.value if live else "",
+            phase=foremost.phase.value if foremost is not None else "",
             note=QUESTION if self.interrupts.asking else "",
         )

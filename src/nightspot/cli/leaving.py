@@ -35,9 +35,9 @@ def exit_code(facts: RunFacts) -> ExitCode:
 def left_sentence(home: Home, state: RunState, facts: RunFacts, now_utc: float) -> str:
     """What goes on without us, until when, and how to go on with it."""
     again = f"{_again(home)} goes on with it, {home.command(f'stop {facts.run_id}')} ends it"
-    if not state.live:
+    attempt = state.foremost
+    if attempt is None:
         return f"left {facts.run_id}: nothing of it runs, and nothing will be launched. {again}"
-    attempt = state.live[-1]
     if not attempt.seen:
         alone = f"attempt {attempt.number} on {attempt.pool_id} was asked for, and nobody knows yet whether it runs"
         return f"left {facts.run_id}: {alone}. {again}"

@@ -36,7 +36,7 @@ def market_now_utc(state: RunState) -> float:
 def standing(home: Home, facts: RunFacts, state: RunState) -> Standing:
     """That Run, now."""
     now_utc = market_now_utc(state)
-    live = state.live[-1] if state.live else None
+    live = state.foremost
     return Standing(
         run_id=state.run_id,
         job=state.job.name,

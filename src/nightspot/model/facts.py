@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Iterable, Mapping, Sequence
 
-from nightspot.model.attempt import Attempt, AttemptOutcome, RunOutcome
+from nightspot.model.attempt import Attempt, AttemptOutcome, Role, RunOutcome
 from nightspot.model.capacity import Market, Pool
 from nightspot.model.events import (
     AttemptEnded,
@@ -33,7 +33,8 @@ class AttemptFacts:
     """One Attempt. Live ones have no outcome and no end; what they bill is then the time held at the Pool's price.
 
     `units` is what it had done when it ended, all Attempts before it included; `lost_work_s` of it was to be done again. `queued_s`: how
-    long it waited in a queue, holding nothing; `held`: when it did hold something.
+    long it waited in a queue, holding nothing; `held`: when it did hold something. `role` is "probe" where it waited beside what trained,
+    and never trained itself; `probed`: it began so.
     """
 
     number: int
@@ -52,16 +53,28 @@ class AttemptFacts:
     exit_code: int | None
     detail: str
     held: tuple[Span, ...] = ()
+    role: str = "train"
+    probed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """One change of the desired holding: the Pools to hold (none: hold nothing), the reason, and who had the last word."""
+    """One change of the desired holding: the Pools to hold (none: hold nothing), the reason, and who had the last word.
+
+    `roles`: what each is held for, "train" or "probe".
+    """
 
     at_utc: float
     wants: tuple[str, ...]
     why: str
     by: str
+    roles: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The Pools, and which of them is only a probe."""
+        roles = self.roles or ("train",) * len(self.wants)
+        return tuple(w if role == "train" else f"{w} (probe)" for w, role in zip(self.wants, roles, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +202,9 @@ def _identity(
 
 
 def _interruptions(attempt: AttemptFacts) -> int:
-    """Each time that it was put back into a queue is one; being taken in the end is one more."""
+    """Each time that it was put back into a queue is one; being taken in the end is one more. A PROBE is none."""
+    if attempt.role == Role.PROBE.value:
+        return 0
     in_the_end = attempt.outcome == AttemptOutcome.INTERRUPTED.value and not (attempt.held and attempt.held[-1].taken)
     return sum(span.taken for span in attempt.held) + in_the_end
 
@@ -221,6 +236,8 @@ def _attempt(state: RunState, attempt: Attempt, lost_s: float, now_utc: float | 
         incarnation=attempt.incarnation,
         exit_code=attempt.exit_code,
         detail=attempt.detail,
+        role=attempt.role.value,
+        probed=attempt.role is Role.PROBE or attempt.gone_utc is not None,
     )
 
 
@@ -281,7 +298,7 @@ def _with_model(facts: RunFacts, ends: Iterable[AttemptEnded]) -> RunFacts:
 def _with_story(facts: RunFacts, records: Sequence[Record]) -> RunFacts:
     events = [record.event for record in records]
     decisions = [
-        DecisionFacts(e.at_utc, tuple(want.pool_id for want in e.wants), e.why, e.by)
+        DecisionFacts(e.at_utc, tuple(w.pool_id for w in e.wants), e.why, e.by, tuple(w.role.value for w in e.wants))
         for e in events
         if isinstance(e, DecisionChanged)
     ]

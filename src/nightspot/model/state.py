@@ -43,7 +43,7 @@ from nightspot.model.refusals import TWICE, hopeless, outcome_of
 NOTHING = Decision((), 0.0, "nothing decided yet")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see `change`
 class RunState:
     """Everything the loop knows of one Run.
 
@@ -93,6 +93,11 @@ class RunState:
     def live(self) -> tuple[Attempt, ...]:
         """Attempts that may bill: intents, and all that are not confirmed ended."""
         return tuple([a for a in self.attempts if a.outcome is None])
+
+    @property
+    def foremost(self) -> Attempt | None:
+        """The live Attempt that trains or shall; a PROBE where there is nothing else, None where nothing lives."""
+        return max(self.live, key=lambda attempt: (attempt.role is Role.TRAIN, attempt.number), default=None)
 
     @property
     def launches(self) -> int:

@@ -81,12 +81,14 @@ def launch(night: Night, backends: Backends, pool_id: str, role: Role, now_utc: 
 
 
 def _may_be_asked(night: Night, pool_id: str, role: Role, now_utc: float) -> bool:
-    """A request that we took out of a queue ourselves has not been refused: a PROBE may stand there at once."""
-    if now_utc >= retry_utc(night, pool_id):
-        return True
+    """A request that we took out of a queue ourselves has not been refused: a PROBE may stand there at once. One that was granted, and not
+    used, is not asked for again at once."""
     last = next((a for a in reversed(night.state.attempts) if a.pool_id == pool_id), None)
-    left = last is not None and last.stop_utc is not None
-    return role is Role.PROBE and left and night.abilities[pool_id].queues
+    if role is Role.TRAIN or last is None or last.stop_utc is None:
+        return now_utc >= retry_utc(night, pool_id)
+    if last.role is Role.PROBE and last.granted_utc is not None and last.ended_utc is not None:
+        return now_utc >= last.ended_utc + max(night.settings.retry_s, night.settings.reaction_s)
+    return now_utc >= retry_utc(night, pool_id) or night.abilities[pool_id].queues
 
 
 def _carry_out(night: Night, backends: Backends, spec: LaunchSpec, now_utc: float) -> bool:

@@ -28,6 +28,8 @@ from nightspot.policy.guard import latest_utc
 
 # Refusals make a step look again at once; more than so many in one step wait for the next.
 ROUNDS_MAX = 8
+# What was told to stop when all was over is looked after so soon again, at the earliest (market seconds).
+OVER_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def step(night: Night, backends: Backends, policy: Policy, clock: Clock) -> Unio
 
 def _over(night: Night, now_utc: float) -> Union[Wake, RunOutcome]:
     outcome = night.state.outcome
-    return outcome if outcome is not None else Wake(now_utc + night.settings.reaction_s)
+    return outcome if outcome is not None else Wake(now_utc + max(night.settings.reaction_s, OVER_AGAIN_S))
 
 
 def play(night: Night, backends: Backends, policy: Policy, clock: Clock) -> RunOutcome:

@@ -78,11 +78,10 @@ def refused_after_s(observation: Observation, pool: Pool) -> float:
 
 
 def _stop_s(observation: Observation, target: Pool | None) -> float:
-    """To be rid of what is held, or of what would be held instead: one Attempt trains."""
-    held = observation.held
-    held_s = observation.bounds.get(held.pool_id, NO_BOUNDS).stop_s if held is not None else 0.0
-    target_s = observation.bounds.get(target.id, NO_BOUNDS).stop_s if target is not None else 0.0
-    return max(held_s, target_s)
+    """To be rid of what is held, a PROBE too, or of what would be held instead: they are stopped at once, and all awaited."""
+    ids = [holding.pool_id for holding in observation.holdings]
+    ids += [target.id] if target is not None else []
+    return max([observation.bounds[id_].stop_s for id_ in ids if id_ in observation.bounds], default=0.0)
 
 
 def slack_s(observation: Observation) -> float:
@@ -162,9 +161,10 @@ class Guarded:
 
     def decide(self, observation: Observation, /) -> Decision:
         """The policy's wish where it can be allowed, and until when; else the way out."""
-        if observation.attempts_left <= 0 and observation.held is not None:
-            return changed(keep(observation, "the last launch there is: kept to the end"), by="guard")
-        wish = self._wish(observation)
+        last = _nothing_to_launch(observation)
+        if last is not None:
+            return last
+        wish = _beside(observation, self._wish(observation))
         pool_id = wish.train_pool_id
         target = observation.pool(pool_id) if pool_id is not None else None
         if target is not None and target.market is Market.ON_DEMAND:
@@ -182,7 +182,8 @@ class Guarded:
         try:
             wish = self.policy.decide(observation)
             trains = [w for w in wish.wants if w.role is Role.TRAIN]
-            wants_ok = len(trains) <= 1 and all(observation.pool(w.pool_id) for w in wish.wants)
+            each_once = len({w.pool_id for w in wish.wants}) == len(wish.wants)
+            wants_ok = len(trains) <= 1 and each_once and all(observation.pool(w.pool_id) for w in wish.wants)
             until_ok = not math.isnan(wish.until_utc)
         except Exception as error:
             return changed(keep(observation, f"the policy failed: {error!r}"), by="guard")
@@ -190,8 +191,43 @@ class Guarded:
             return changed(keep(observation, f"the policy asked for what cannot be: {wish!r}"), by="guard")
         if wish.until_utc <= observation.now_utc:  # asked again at once, it would say the same
             wish = changed(wish, until_utc=observation.now_utc + max(observation.reaction_s, AGAIN_S))
-        probes_ok = all(w.role is Role.TRAIN or observation.abilities[w.pool_id].beside for w in wish.wants)
-        return wish if probes_ok else changed(wish, wants=tuple(trains))
+        return wish
+
+
+def _nothing_to_launch(observation: Observation) -> Decision | None:
+    """With no launch left, what lives is all there is: what trains, else a PROBE."""
+    last = observation.held or observation.probe
+    if observation.attempts_left > 0 or last is None:
+        return None
+    return Decision((Want(last.pool_id),), FOREVER_UTC, "the last launch there is: kept to the end", "guard")
+
+
+def _beside(observation: Observation, wish: Decision) -> Decision:
+    """One PROBE, where it may be held; asked again when it may not any more."""
+    if len(wish.wants) == 1 and wish.wants[0].role is Role.TRAIN:
+        return wish
+    trains = [w for w in wish.wants if w.role is Role.TRAIN]
+    probes = [w for w in wish.wants if w.role is Role.PROBE and trains and _probe_until(observation, w.pool_id)][:1]
+    wants = (*trains, *probes)
+    until_utc = min([wish.until_utc, *[_probe_until(observation, w.pool_id) or FOREVER_UTC for w in probes]])
+    return (
+        wish if (wants, until_utc) == (wish.wants, wish.until_utc) else changed(wish, wants=wants, until_utc=until_utc)
+    )
+
+
+def _probe_until(observation: Observation, pool_id: str) -> float | None:
+    """Until when a PROBE may be held there: as long as slack would pay a move to it. None where it may not be.
+
+    Without consent to a handover only while it waits in a queue, where it costs nothing.
+    """
+    pool, can, held = observation.pool(pool_id), observation.abilities[pool_id], observation.holding(pool_id)
+    if pool is None or not can.beside or (held is None and observation.attempts_left <= 1):
+        return None
+    waits = can.queues and (held is None or held.phase in (Phase.REQUESTED, Phase.QUEUED))
+    latest = latest_utc(observation, pool)
+    if not (waits or can.handover) or observation.now_utc > latest + EPSILON_S:
+        return None
+    return max(latest + 2 * EPSILON_S, observation.now_utc + EPSILON_S)
 
 
 def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool | None) -> Decision:
@@ -205,9 +241,11 @@ def _until_it_finishes(observation: Observation, way_out: Decision, target: Pool
 
 
 def _last_launch(observation: Observation, target: Pool | None) -> bool:
-    """Whether taking `target` would spend a launch that must be kept for on-demand."""
+    """Whether taking `target` would leave no launch for on-demand."""
     held = observation.held
-    return target is not None and observation.attempts_left <= 1 and (held is None or held.pool_id != target.id)
+    if target is None or (held is not None and held.pool_id == target.id):
+        return False
+    return observation.attempts_left <= (0 if observation.holding(target.id) is not None else 1)
 
 
 def _on_demand(observation: Observation, wish: Decision, target: Pool) -> Decision:

@@ -155,8 +155,7 @@ class _StopWatch:
             self._begin(event.number, "lead_s", event.at_utc)
             self._begin(event.number, "refusal_s", seen_utc)
         elif isinstance(event, Told) and event.number > 0:
-            self._begin(event.number, *(("stop_s", seen_utc) if event.word == "stop" else ("save_s", event.at_utc)))
-            self.began_utc.pop((event.number, "refusal_s"), None)
+            self._word(event, seen_utc)
         elif isinstance(event, PhaseChanged):
             self._queue(event)
             if event.phase is Phase.TRAINING:
@@ -167,6 +166,16 @@ class _StopWatch:
             self._end(event.number, "refusal_s", seen_utc)
         elif isinstance(event, AttemptEnded) and event.outcome in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED):
             self._end(event.number, "stop_s", seen_utc)
+
+    def _word(self, event: Told, seen_utc: float) -> None:
+        """What waited for `go` shows no start-up: it was ready long before, or not yet."""
+        if event.word == "stop":
+            self._begin(event.number, "stop_s", seen_utc)
+        elif event.word == "checkpoint":
+            self._begin(event.number, "save_s", event.at_utc)
+        elif event.word == "go":
+            self.began_utc.pop((event.number, "lead_s"), None)
+        self.began_utc.pop((event.number, "refusal_s"), None)
 
     def _queue(self, event: PhaseChanged) -> None:
         """The time in a queue for Spot is taken out of the start-up."""

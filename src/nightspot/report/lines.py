@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping
 
-from nightspot.model.attempt import AttemptOutcome, Phase
+from nightspot.model.attempt import AttemptOutcome, Phase, Role
 from nightspot.model.capacity import Sight
 from nightspot.model.events import (
     AttemptEnded,
@@ -83,7 +83,7 @@ def _offer(narrator: Narrator, event: OfferChanged) -> str | None:
 
 
 def _decision(_narrator: Narrator, event: DecisionChanged) -> str:
-    wanted = ", ".join(want.pool_id for want in event.wants) or "nothing"
+    wanted = ", ".join(w.pool_id + (" (probe)" if w.role is Role.PROBE else "") for w in event.wants) or "nothing"
     return f"{event.by} decides: hold {wanted} ({event.why})"
 
 
@@ -91,7 +91,8 @@ def _requested(narrator: Narrator, event: LaunchRequested) -> str:
     narrator.pools[event.number] = event.pool_id
     price = narrator.prices.get(event.pool_id)
     cost = f"at {money(price)} an hour" if price is not None else "at a price that nobody knows"
-    return f"{narrator.who(event.number)} asked for, {cost}"
+    probe = " as a probe beside what trains" if event.role is Role.PROBE else ""
+    return f"{narrator.who(event.number)} asked for{probe}, {cost}"
 
 
 def _refused(narrator: Narrator, event: LaunchRefused) -> str:

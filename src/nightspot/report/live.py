@@ -67,12 +67,17 @@ def _figures(view: View, now_utc: float, width: int) -> Table:
 
 
 def holding(view: View, now_utc: float) -> Text:
-    """The Attempt that is alive, its Pool and what it does; or what is waited for."""
+    """The Attempt that trains or shall, its Pool and what it does, and a probe beside it; or what is waited for."""
     alive = [attempt for attempt in view.facts.attempts if attempt.outcome is None]
     if not alive:
         opens = view.facts.start_utc
         return Text(f"nothing: the window opens in {span(opens - now_utc)}" if now_utc < opens else "nothing", "dim")
-    return _alive(alive[-1], view.phase, now_utc)
+    first = max(alive, key=lambda attempt: (attempt.role != "probe", attempt.number))
+    beside = [attempt for attempt in alive if attempt is not first]
+    text = _alive(first, view.phase, now_utc)
+    for attempt in beside:
+        text.append(f"; beside it a request for {attempt.pool}, attempt {attempt.number}", "not bold dim")
+    return text
 
 
 def _alive(attempt: AttemptFacts, phase: str, now_utc: float) -> Text:

@@ -113,7 +113,7 @@ def _attempt_row(attempt: AttemptFacts, moments: Moments) -> list[str]:
         str(attempt.number),
         attempt.pool,
         attempt.market,
-        attempt.outcome or "alive",
+        (attempt.outcome or "alive") + (" (probe)" if attempt.role == "probe" else ""),
         clock(attempt.started_utc),
         clock(attempt.training_utc),
         clock(attempt.ended_utc),
@@ -135,7 +135,7 @@ def decisions_table(facts: RunFacts) -> Table:
 
 
 def _decision_row(decision: DecisionFacts, moments: Moments) -> list[str]:
-    return [moments.clock(decision.at_utc), ", ".join(decision.wants) or "nothing", decision.by, decision.why]
+    return [moments.clock(decision.at_utc), ", ".join(decision.words) or "nothing", decision.by, decision.why]
 
 
 def remarks_table(facts: RunFacts, remarks: list[Remark]) -> Table:

@@ -46,14 +46,11 @@ def timeline(facts: RunFacts, now_utc: float, width: int = 72) -> Text:
 
 
 def _cell(facts: RunFacts, cell: tuple[float, float], until_utc: float) -> str:
-    """What was held for the longest part of that character; a short Attempt is shown rather than a wait."""
-    best, best_s = None, 0.0
-    for attempt in facts.attempts:
-        held_s = _overlap_s(attempt, cell, until_utc)
-        if held_s > best_s:
-            best, best_s = attempt, held_s
-    if best is not None:
-        return ON_DEMAND if best.market == "on-demand" else SPOT
+    """What was held for the longest part of that character; a short Attempt is shown rather than a wait, a probe only where it is alone."""
+    held = [(a.role != "probe", _overlap_s(a, cell, until_utc), a.number) for a in facts.attempts]
+    _, best_s, number = max(held, key=lambda one: (one[1] > 0, *one[:2], -one[2]), default=(False, 0.0, 0))
+    if best_s > 0:
+        return ON_DEMAND if facts.attempts[number - 1].market == "on-demand" else SPOT
     return NOTHING if cell[0] < until_utc else FUTURE
 
 
@@ -65,7 +62,7 @@ def _overlap_s(attempt: AttemptFacts, cell: tuple[float, float], until_utc: floa
 
 def _taken_utc(attempt: AttemptFacts) -> Iterator[float]:
     """When its capacity was taken: each time it was put back into a queue, and in the end."""
-    for span in attempt.held:
+    for span in attempt.held if attempt.role != "probe" else ():
         last = span is attempt.held[-1] and attempt.outcome == "interrupted"
         if span.until_utc is not None and (span.taken or last):
             yield span.until_utc
