@@ -48,7 +48,7 @@ class RunOutcome(str, Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see `change`
 class Attempt:
     """What the Journal knows of one Attempt.
 
