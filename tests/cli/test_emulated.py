@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from contextlib import closing
 from dataclasses import replace
-from typing import Sequence
+from pathlib import Path
+from typing import Iterator, Sequence
 
 import pytest
 
 from nightspot.cli.emulatedaws import hyperparameters
+from nightspot.cli.emulatedlife import PROBE, Incarnation
+from nightspot.cli.emulatedsave import Saving
 from nightspot.cli.emulatedstrikes import Strike, strikes_of
+from nightspot.drill.apart.tree import children_of
 from nightspot.drill.cases import FIRST_STEP, NEVER_SAVED, NO_STEPS, TOO_SHORT
 from nightspot.drill.record import Case
 from nightspot.drill.seen.facts import Chooser, Facts
+from nightspot.drill.seen.said import Told
+from nightspot.drill.settings import Place
+from nightspot.drill.strikes import InSave, Usual
 from nightspot.emulator.orders import KILL, NOTICE
+from nightspot.process.identity import STATE, stat_fields
+from nightspot.process.tree import DEAD
 
 FACTS = Facts(
     steps=20,
@@ -107,3 +119,60 @@ def test_arguments_become_hyperparameters() -> None:
 def test_what_is_no_hyperparameter_is_refused(words: list[str]) -> None:
     with pytest.raises(ValueError, match="only --name value can"):
         hyperparameters(words)
+
+
+PLACES = ("ml/.nightspot", "ml/.nightspot-staging", "ml/checkpoints")
+WRITER = "read -r name; mkdir ml/.nightspot-staging/$name; read -r never"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[tuple[Incarnation, subprocess.Popen[bytes]]]:
+    """One whose program begins a save when it is told a name. The outer shell, with the disk in its words, stands for bubblewrap."""
+    disk = tmp_path / "disk"
+    for place in PLACES:
+        (disk / place).mkdir(parents=True)
+    (disk / PLACES[0] / PROBE).touch()
+    words = ["sh", "-c", f"sh -c '{WRITER}'; true", str(disk)]
+    with subprocess.Popen(words, cwd=disk, stdin=subprocess.PIPE) as program:
+        yield Incarnation.begin(disk, tmp_path / "own", None), program
+        program.kill()
+
+
+def begun(instance: tuple[Incarnation, subprocess.Popen[bytes]], name: str, taken: list[str]) -> Saving:
+    """That instance, watched, and a folder of that name in its staging made by its program."""
+    incarnation, program = instance
+    saving = Saving.begin(incarnation, Place(incarnation.disk / PLACES[2]), os.getpid(), lambda: taken.append("taken"))
+    assert saving is not None and program.stdin is not None
+    program.stdin.write(f"{name}\n".encode())
+    program.stdin.flush()
+    while not (incarnation.staging / name).exists():
+        saving.wait(0.01)
+    return saving
+
+
+def states(program: subprocess.Popen[bytes]) -> set[str]:
+    """Of all below the outer shell: T where it is stopped."""
+    found = [stat_fields(pid) for pid in children_of(program.pid)]
+    return {fields[STATE] for fields in found if fields is not None and fields[STATE] not in DEAD}
+
+
+def test_a_save_beside_the_synced_folder_is_met_and_all_stands_still(
+    instance: tuple[Incarnation, subprocess.Popen[bytes]],
+) -> None:
+    taken: list[str] = []
+    with closing(begun(instance, "step-000000002.tmp-a", taken)) as saving:
+        blow = saving.meet(InSave(Usual({}, frozenset()), after=0))
+        assert blow is not None and blow.torn
+        assert blow.event == "killed while it saved: step-000000002.tmp-a is not yet what it will be called"
+        assert (taken, states(instance[1])) == (["taken"], {"T"})
+
+
+@pytest.mark.parametrize("name", ["step-000000001.tmp-b", "trial.tmp-c"])
+def test_neither_an_old_checkpoint_that_goes_nor_a_trial_is_a_save(
+    instance: tuple[Incarnation, subprocess.Popen[bytes]], name: str
+) -> None:
+    taken: list[str] = []
+    instance[0].ears.told.append(Told("step-000000001", "", 1.0, 1))
+    with closing(begun(instance, name, taken)) as saving:
+        assert saving.meet(InSave(Usual({}, frozenset()), after=1)) is None
+        assert taken == [] and "T" not in states(instance[1])

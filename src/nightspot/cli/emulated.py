@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from nightspot.backends.aws import bundle
 from nightspot.cli.emulatedaws import Account, hyperparameters
+from nightspot.cli.emulatedground import Ground
 from nightspot.cli.emulatedstrikes import LOOK, Strike, strikes_of
-from nightspot.cli.emulatedtraining import Ground, Played
+from nightspot.cli.emulatedtraining import Played
 from nightspot.cli.emulation import check_emulated, furnish_all, region_of
 from nightspot.drill import patience
 from nightspot.drill.around import NEVER

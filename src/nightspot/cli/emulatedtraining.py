@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 import tarfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Optional, Sequence
 
-from nightspot.checkpoint.manifest import MANIFEST
-from nightspot.cli.emulatedaws import ENDED, FAILED, Account, Pacing
+from nightspot.cli.emulatedaws import ENDED, FAILED, Pacing
+from nightspot.cli.emulatedground import ASK_EVERY_S, LOOK_EVERY_S, Ground, until, whole
 from nightspot.cli.emulatedlife import Incarnation, Seen, life_of
 from nightspot.cli.emulatedsave import Saving
 from nightspot.cli.emulatedstrikes import LOOK, Strike
-from nightspot.drill.cases import MOST_LIVES, NOTHING_TO_DAMAGE, START_AGAIN, TOO_SHORT, NotPlayedError, spoilt
+from nightspot.drill.cases import MOST_LIVES, START_AGAIN, TOO_SHORT, NotPlayedError
 from nightspot.drill.record import Blow, Case, Cause, Life, Training
 from nightspot.drill.seen import saves
-from nightspot.drill.seen.artefacts import Reader
 from nightspot.drill.seen.lives import Pace
 from nightspot.drill.settings import Place
 from nightspot.drill.strikes import InSave, Usual
 from nightspot.emulator.errors import EmulatorError
 from nightspot.emulator.instance import DataError
-from nightspot.emulator.layout import within
-from nightspot.emulator.orders import KILL, NOTICE, Orders
+from nightspot.emulator.orders import KILL, NOTICE
 
-LOOK_EVERY_S, ASK_EVERY_S = 0.01, 0.3
-# So long a save may take to the bucket while everything stands still; then the blow falls anyway, and the report says what was left.
-SYNC_S, ORDER_S, HEAR_S = 120.0, 120.0, 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all trainings share. state, pid: of the emulator; cases: a folder on the same file system; artefact: its name in the archive;
-    draw: of the bytes that a case damages."""
-
-    account: Account
-    state: Path
-    pid: int
-    cases: Path
-    reader: Reader
-    artefact: Optional[str]
-    pattern: Optional[str]
-    loss_pattern: Optional[str]
-    failures: int
-    limit_s: float
-    draw: Callable[[Case], random.Random]
-
-    @property
-    def disks(self) -> Path:
-        """Of the instances."""
-        return self.state / "instances"
+HEAR_S = 20.0
 
 
 @dataclass(slots=True)
@@ -138,13 +109,13 @@ class Played:
         """One incarnation, from its disk to its end."""
         number, began_s = len(self.lives) + 1, time.monotonic()
         incarnation = Incarnation.begin(disk, self._folder / f"life-{number}", self.ground.loss_pattern)
-        found = _whole(self._bucket(f"found-{number}"))
+        found = whole(self.ground.bucket(self.name, f"found-{number}"))
         blow = self._until_its_end(name, incarnation, began_s)
         incarnation.look()
         self.units = incarnation.ears.done_units or self.units
         said = self.ground.account.exit_code(self.name, name) if blow is not None and blow.how == NOTICE else None
         seconds = time.monotonic() - began_s
-        after = self._bucket(f"left-{number}")
+        after = self.ground.bucket(self.name, f"left-{number}")
         more = f"\n(stopped after {seconds:.0f} s: it did not end)" if self.overrun else ""
         seen = Seen(
             number=number,
@@ -184,13 +155,11 @@ class Played:
         return blow
 
     def _saving(self, name: str, incarnation: Incarnation) -> Optional[Saving]:
-        here = self._here(incarnation)
+        here = self.ground.here(incarnation.disk)
 
         def take() -> None:
-            """Half of what is being written may have come to the bucket: wait until it has, as bad as that is."""
-            account = self.ground.account
-            _until(lambda: account.caught_up(self.name, here) or not incarnation.alive, SYNC_S, ASK_EVERY_S)
-            self._order(name, KILL)
+            self.ground.caught_up(self.name, incarnation, here)
+            self.ground.order(name, KILL)
 
         return Saving.begin(incarnation, here, self.ground.pid, take)
 
@@ -198,70 +167,34 @@ class Played:
     def _folder(self) -> Path:
         return self.ground.cases / self.name
 
-    def _here(self, incarnation: Incarnation) -> Place:
-        """The checkpoints on the instance."""
-        return Place(within(incarnation.disk / "ml", str(self.ground.account.shown)), self.ground.pattern)
-
-    def _bucket(self, name: str) -> Place:
-        """The bucket's checkpoints as they are now."""
-        folder = self._folder / name
-        try:
-            self.ground.account.mirror(self.name, folder)
-        except DataError as error:
-            raise EmulatorError(f"the drill's bucket cannot be read: {error}") from error
-        return Place(folder, self.ground.pattern)
-
     def _held(self, name: str, incarnation: Incarnation, held: int) -> Optional[Blow]:
         """It stands still after so many steps: look, strike, or let it go on."""
         strike = self.strikes.pop(0) if self.strikes and self.strikes[0].hold == held else None
         if strike is not None and strike.how == LOOK:
-            self.usual = Usual(*saves.usual(self._here(incarnation)))
+            self.usual = Usual(*saves.usual(self.ground.here(incarnation.disk)))
         if strike is None or strike.how == LOOK:
             incarnation.release(held)
             return None
         return self._strike(strike, name, incarnation)
 
     def _strike(self, strike: Strike, name: str, incarnation: Incarnation) -> Optional[Blow]:
-        here, held, told = self._here(incarnation), strike.hold, strike.how == NOTICE
+        here, held, told = self.ground.here(incarnation.disk), strike.hold, strike.how == NOTICE
         if strike.synced:
-            _until(lambda: self.ground.account.synced(self.name, here) or not incarnation.alive, SYNC_S, ASK_EVERY_S)
+            self.ground.saved(self.name, incarnation, here)
         blow = Blow(strike.how, held, f"{'told' if told else 'killed'} after step {held}")
         if strike.spoils is not None:
+            self._before = self.ground.bucket(self.name, f"whole-{len(self.lives) + 1}")
             try:
-                blow = self._spoilt(blow, strike.spoils, here)
+                blow = self.ground.spoil(self.name, blow, strike.spoils, here, self._before)
             except NotPlayedError as error:
                 self.missed = str(error)
                 incarnation.release(held)
                 return None
-        self._order(name, strike.how)
+        self.ground.order(name, strike.how)
         if told:  # its signal has been sent: what is held hears it first of all
-            _until(lambda: incarnation.told or not incarnation.alive, HEAR_S)
+            until(lambda: incarnation.told or not incarnation.alive, HEAR_S)
             incarnation.release(held)
         return blow
-
-    def _spoilt(self, blow: Blow, case: Case, here: Place) -> Blow:
-        """Damage the newest checkpoint in the bucket, while training stands still: the instance is taken next, and the emulator's agent
-        does not send again what has not changed. NotPlayedError."""
-        self._before = self._bucket(f"whole-{len(self.lives) + 1}")
-        there = _whole(self._before)
-        newest = next((path.name for path in saves.newest_first(here) if path.name in there), None)
-        if newest is None:
-            raise NotPlayedError(NOTHING_TO_DAMAGE)
-        copy = self._folder / "spoilt" / newest
-        _copy(self._before.folder / newest, copy)
-        blow = spoilt(blow, copy, case, self.ground.draw(case))
-        name = blow.damaged or newest
-        try:
-            self.ground.account.put(self.name, copy.parent / name, name)
-        except DataError as error:
-            raise EmulatorError(f"the drill's bucket cannot be written to: {error}") from error
-        return blow
-
-    def _order(self, job: str, how: str) -> None:
-        """Take the instance away, and wait until that is done. EmulatorError where it is not."""
-        order = Orders(self.ground.state / "orders").give(job, how)
-        if not _until(lambda: not order.exists(), ORDER_S):
-            raise EmulatorError(f"{job} was not interrupted as it was ordered: its emulator does not look")
 
     def _result(self, fault: Optional[str] = None, cause: Optional[Cause] = None) -> Training:
         artefact = None
@@ -281,37 +214,11 @@ class Played:
 
 def _told(blow: Blow, said: Optional[int], after: Place) -> Blow:
     """With what came of it. said: the program's own exit code, where it had the time for one."""
-    left = tuple(_whole(after))
+    left = tuple(whole(after))
     if blow.how != NOTICE:
         return replace(blow, left=left)
     event = "it left by itself" if said is not None else "it had not left when its grace was over, and was killed"
     return replace(blow, left=left, event=event)
-
-
-def _whole(place: Place) -> list[str]:
-    """Names of the whole checkpoints in the bucket, newest first. Where there are manifests, a folder that has none was half sent."""
-    found = saves.newest_first(place)
-    manifests = any((path / MANIFEST).is_file() for path in found)
-    return [path.name for path in found if not manifests or path.is_file() or (path / MANIFEST).is_file()]
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A file or a folder, with its times."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, target)
-
-
-def _until(done: Callable[[], bool], most_s: float, every_s: float = LOOK_EVERY_S) -> bool:
-    """Whether it came to that in time."""
-    until_s = time.monotonic() + most_s
-    while not done():
-        if time.monotonic() > until_s:
-            return False
-        time.sleep(every_s)
-    return True
 
 
 def _last_line(lives: Sequence[Life]) -> str:
