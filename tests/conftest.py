@@ -27,7 +27,7 @@ with suppress(ImportError):
 # Some of the seconds that these take, whole modules, on two busy cores. A module that is not here is no mistake.
 LONG_S = {
     "examples/test_recommender_night.py": 150,
-    "examples/test_drill_on_sagemaker.py": 130,
+    "examples/test_drill_on_sagemaker.py": 160,
     "backends/test_sagemaker_nights.py": 125,
     "backends/test_sagemaker_torn.py": 110,
     "examples/test_recommender_sagemaker.py": 100,
