@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,27 @@ def test_no_policy_is_cheaper_than_the_best_possible_on_any_night_or_late(terms:
         assert not costs.late.any(), name
 
 
+@pytest.mark.parametrize(
+    "abilities",
+    [
+        {},
+        {"request_only": True},
+        {"request_only": True, "second_request": True},
+        {"request_only": True, "second_request": True, "handover_s": 30.0},
+        {"handover_s": 30.0},
+        {"redo_s": 300.0},
+        {"request_only": True, "second_request": True, "handover_s": 30.0, "redo_s": 300.0},
+    ],
+    ids=lambda abilities: " ".join(abilities) or "plain",
+)
+def test_nobody_is_late_where_capacity_flickers_each_tick_and_notice_never_comes(abilities: dict[str, Any]) -> None:
+    flickers = Trace.from_ticks([1, 0] * 60 + [1, 1, 0] * 40, 180.0)
+    market = Recorded(("a", "b"), (flickers, recorded(7, 1)), (None, None))
+    terms = (Terms(window_s=5 * HOUR_S, **abilities), Terms(overhead_s=900.0, window_s=6 * HOUR_S, **abilities))
+    plan = Plan((alone(flickers), market), terms, tuple(POLICY_OPTIONS), 4 * HOUR_S, to_fraction=0.6)
+    assert {name: policy.late for name, policy in backtest(plan).policies().items()} == dict.fromkeys(POLICY_OPTIONS, 0)
+
+
 def test_a_choice_of_pools_is_worth_something_and_its_bound_is_no_higher() -> None:
     market = Recorded(("a", "b", "c"), tuple(TRACES), (None,) * 3)
     several = backtest(Plan((market,), (Terms(),), ("greedy",), 6 * HOUR_S)).policies()["greedy"]
@@ -145,6 +167,6 @@ def test_captured_is_a_share_of_what_could_be_saved() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"work_s": 0.0}, {"tick_s": 0.0}, {"spot_usd_per_hour": -1.0}, {"window_s": 4 * HOUR_S + 179.0}]
 )
-def test_terms_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_terms_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Terms(**wrong)

@@ -134,7 +134,6 @@ def _risk(night: Night, observation: Observation) -> str:
         )
         if waited > (hooks.risk_after_s if hooks.risk_after_s is not None else bound_s):
             return f"on-demand was asked for {waited / 60:.0f} min ago and is not there"
-    slack = slack_s(observation)
-    if hooks.risk_slack_s is not None and slack < hooks.risk_slack_s:
+    if hooks.risk_slack_s is not None and (slack := slack_s(observation)) < hooks.risk_slack_s:
         return f"slack is {slack / 60:.0f} min, under the {hooks.risk_slack_s / 60:.0f} min asked to be told of"
     return ""

@@ -32,25 +32,25 @@ class MemoryJournal:
     """A Journal that ends with the process: for simulations and tests."""
 
     def __init__(self, seen_utc: Callable[[], float] = time.time) -> None:
-        self._records: dict[str, list[Record]] = {}
+        self._events: dict[str, list[tuple[float, Event]]] = {}  # Records are made of them when they are read
         self._seen_utc = seen_utc
 
     def append(self, run_id: str, expected_seq: int, events: Sequence[Event], /) -> None:
         """See Journal."""
-        records = self._records.setdefault(run_id, [])
-        if len(records) != expected_seq:
-            raise Fenced(f"run {run_id} is at {len(records)}, not {expected_seq}: another controller acts on it")
+        known = self._events.setdefault(run_id, [])
+        if len(known) != expected_seq:
+            raise Fenced(f"run {run_id} is at {len(known)}, not {expected_seq}: another controller acts on it")
         seen_utc = self._seen_utc()
-        for event in events:
-            records.append(Record(len(records) + 1, seen_utc, event))
+        known += [(seen_utc, event) for event in events]
 
     def read(self, run_id: str, /) -> Sequence[Record]:
         """See Journal."""
-        return tuple(self._records.get(run_id, ()))
+        known = self._events.get(run_id, ())
+        return tuple([Record(seq, seen_utc, event) for seq, (seen_utc, event) in enumerate(known, 1)])
 
     def runs(self) -> Sequence[str]:
         """See Journal."""
-        return tuple(self._records)
+        return tuple(self._events)
 
 
 def events_of(journal: Journal, run_id: str) -> list[Event]:
