@@ -11,6 +11,11 @@ from nightspot.model.attempt import Attempt, AttemptOutcome, Phase
 from nightspot.model.capacity import Sight
 from nightspot.model.state import RunState
 
+# Shorter than that, nothing is missed of what a Pool does.
+NO_GAP_S = 900.0
+# A request that was granted so soon has met capacity, not waited for it.
+AT_ONCE_S = 60.0
+
 
 class Seen(NamedTuple):
     """It was so from when it was first seen so, without a break, until then."""
@@ -33,10 +38,13 @@ def last_seen(state: RunState, pool_id: str, now_utc: float) -> Seen | None:
 
 
 def _joined(before: Seen | None, seen: Seen) -> Seen:
-    """What looks the same after a gap no longer than it had lasted is taken to have lasted through it: the older, the longer it stays."""
+    """What looks the same after a gap no longer than it had lasted is taken to have lasted through it: the older, the longer it stays.
+
+    A quarter of an hour is no gap for anything: of new capacity, three of four last that long.
+    """
     if before is None or before.sight is not seen.sight:
         return seen
-    if seen.since_utc - before.until_utc > before.until_utc - before.since_utc:
+    if seen.since_utc - before.until_utc > max(NO_GAP_S, before.until_utc - before.since_utc):
         return seen
     return Seen(before.since_utc, max(before.until_utc, seen.until_utc), seen.sight)
 
@@ -51,7 +59,8 @@ def _of(attempt: Attempt, now_utc: float) -> Iterator[Seen]:
         return
     until_utc = _until_utc(attempt, now_utc)
     waits = queued_utc is not None and (granted_utc is None or granted_utc < queued_utc)
-    if queued_utc is not None:
+    at_once = not waits and granted_utc is not None and granted_utc - (queued_utc or granted_utc) < AT_ONCE_S
+    if queued_utc is not None and not at_once:
         yield Seen(
             queued_utc, _after(queued_utc, until_utc if waits or granted_utc is None else granted_utc), Sight.DOWN
         )

@@ -66,7 +66,7 @@ def spot_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | No
     """USD from each tick on, of holding that Spot Pool in it; inf where the guard would not have it. `age`: buckets, if not its own."""
     spot = scene.spots[index]
     plan = solve(spot.problem)
-    ages = _bucket(spot.age_s + path.after_s) if age is None else age
+    ages = bucket_of(spot.age_s + path.after_s) if age is None else age
     costs = _read(plan.spot, (path.tick, level, ages), path.work)
     problem = spot.problem
     done, sure = np.array(problem.spot.done())[level], np.array(problem.sure())[level]
@@ -97,7 +97,7 @@ def drop_costs(plan: Plan, path: Path, unseen: Ints) -> Floats:
 def both_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | None = None) -> Floats:
     """The same of that Spot Pool beside on-demand, or of moving to it where it is ready."""
     spot = scene.spots[index]
-    ages = _bucket(spot.age_s + path.after_s) if age is None else age
+    ages = bucket_of(spot.age_s + path.after_s) if age is None else age
     costs = _read(solve(spot.problem).beside, (path.tick, level, ages), path.work)
     return np.where(costs < float(NEVER) / 2, costs, math.inf)
 
@@ -106,15 +106,15 @@ def market_along(scene: Scene, of: int, path: Path) -> tuple[Plan, Ints]:
     """The plan to ask about what is no Spot, and the market's states along the path; `of`: the Spot Pool that there is, or none."""
     if of >= 0:
         spot = scene.spots[of]
-        return solve(spot.problem), BUCKETS + _bucket(spot.age_s + path.after_s)
-    return solve(scene.market), _bucket(scene.down_s + path.after_s)
+        return solve(spot.problem), BUCKETS + bucket_of(spot.age_s + path.after_s)
+    return solve(scene.market), bucket_of(scene.down_s + path.after_s)
 
 
 def unseen_along(spot: Spot, path: Path) -> Ints:
     """States of `unseen` along a path, nothing being seen of that Pool on it. What was up when it was left counts as lost then."""
     down_s = 0.0 if spot.sight is Sight.UP or spot.last_up else spot.age_s
-    lost = _bucket(np.full(len(path.tick), down_s)) * BUCKETS
-    states: Ints = lost + _bucket(spot.unseen_s + path.after_s)
+    lost = bucket_of(np.full(len(path.tick), down_s)) * BUCKETS
+    states: Ints = lost + bucket_of(spot.unseen_s + path.after_s)
     return states
 
 
@@ -124,7 +124,8 @@ def _wait_limits(problem: Problem, path: Path) -> Floats:
     return limits
 
 
-def _bucket(age_s: Floats) -> Ints:
+def bucket_of(age_s: Floats) -> Ints:
+    """Buckets of ages."""
     return np.searchsorted(EDGES_S, age_s + SLIGHT, side="left").astype(np.intp)
 
 

@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from nightspot.market.belief import STATES, belief
 from nightspot.market.flips import BUCKETS
-from nightspot.policy.planned.ahead import Path, both_costs, on_demand_costs, spot_costs, wait_costs
+from nightspot.policy.planned.ahead import Ints, Path, both_costs, bucket_of, on_demand_costs, spot_costs, wait_costs
 from nightspot.policy.planned.market import flips_of
 from nightspot.policy.planned.scene import Scene, Spot
 from nightspot.policy.planned.solve import solve
 
 Bools = NDArray[np.bool_]
+# From half an hour to an hour.
+SOON = 2
+# What is seen up again within that time is taken to have been so all along (see night/sight.py).
+NO_GAP_S = 900.0
 
 
 def believed(spot: Spot) -> tuple[float, ...]:
@@ -59,15 +63,30 @@ def spot_launch_costs(scene: Scene, index: int, path: Path) -> NDArray[np.float6
 
 
 def probe_pays(scene: Scene, path: Path) -> tuple[int | None, Bools | None]:
-    """The Pool to have a request waiting for beside on-demand, and at which ticks that pays: if it were granted, it would be taken."""
+    """The Pool to have a request waiting for beside on-demand, and at which ticks that is worth it.
+
+    It is where it would be taken when granted, or before long. What was granted too young was dropped, for it bills: it is asked for again
+    when it would be old enough, or when it has been unseen for as long as it had lasted: up to then one takes it to have lasted on.
+    """
     waiting = [index for index, spot in enumerate(scene.spots) if spot.can_wait_beside]
     if not waiting:
         return None, None
     index = min(waiting, key=lambda i: (not scene.spots[i].queued, scene.spots[i].problem.spot.price))
+    spot = scene.spots[index]
+    soon = _taken(scene, index, path, np.full(len(path.tick), SOON))
+    unseen_s = spot.unseen_s + path.after_s
+    lasts_s = max(spot.age_s, NO_GAP_S)
+    if spot.queued or not spot.last_up or spot.unseen_s > lasts_s:
+        return index, soon | _taken(scene, index, path, np.zeros(len(path.tick), np.intp))
+    last = unseen_s + scene.grid.tick_s > lasts_s
+    return index, _taken(scene, index, path, bucket_of(spot.age_s + unseen_s)) | (soon & last)
+
+
+def _taken(scene: Scene, index: int, path: Path, age: Ints) -> Bools:
+    """At which ticks that Pool would be taken from on-demand, were it up and of that age."""
     plan = solve(scene.spots[index].problem)
     new = np.zeros(len(path.tick), np.intp)
-    takes = spot_costs(scene, index, path, new, new)
+    takes = spot_costs(scene, index, path, new, age)
     if plan.problem.handover >= 0.0:
-        takes = np.minimum(takes, both_costs(scene, index, path, new, new))
-    stays = on_demand_costs(plan, path, new + BUCKETS, path.level)
-    return index, takes < stays - plan.equal
+        takes = np.minimum(takes, both_costs(scene, index, path, new, age))
+    return takes < on_demand_costs(plan, path, age + BUCKETS, path.level) - plan.equal
