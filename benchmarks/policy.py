@@ -55,6 +55,7 @@ class Options:
     """From the command line."""
 
     every_h: float
+    market_every_h: float
     ability_every_h: float
     jobs: int
 
@@ -78,7 +79,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--every", type=float, default=1.0, help="hours from night to night")
-    parser.add_argument("--ability-every", type=float, default=4.0, help="the same, for abilities and wrong knowledge")
+    parser.add_argument("--market-every", type=float, default=1.0, help="the same, for markets of several pools")
+    parser.add_argument("--ability-every", type=float, default=4.0, help="the same, for abilities")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--market", action="append", metavar="NAME=REGEX")
     parser.add_argument("--seed", type=int, default=1, help="of the pools that are made up")
@@ -88,7 +90,7 @@ def main() -> int:
     print(f"{len(traces)} pools {where}. Each is judged with what the others teach.", flush=True)
     usual = MARKETS if words.folder else MADE_MARKETS
     markets = dict(one.split("=", 1) for one in words.market) if words.market else usual
-    options = Options(words.every, words.ability_every, words.jobs)
+    options = Options(words.every, words.market_every, words.ability_every, words.jobs)
     begun = time.perf_counter()
     pools = alone(traces)
     cells(pools, options)
@@ -163,7 +165,7 @@ def several(traces: Mapping[str, Trace], markets: Mapping[str, str], options: Op
             print(f"\n## {title}: fewer than two traces match {pattern}")
             continue
         market = Recorded(tuple(names), tuple(traces[n] for n in names), tuple(flips[n] for n in names))
-        plan = Plan((market,), every, POLICIES, options.every_h * HOUR_S)
+        plan = Plan((market,), every, POLICIES, options.market_every_h * HOUR_S)
         windows = Late.counted(backtest(plan, options.jobs).windows())
         print(f"\n## {title}, {len(names)} pools: captured, {windows[0].policies[BEST].nights} nights\n")
         table(every, windows)
