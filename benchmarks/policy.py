@@ -138,10 +138,15 @@ def cells(pools: tuple[Recorded, ...], options: Options) -> None:
 
 
 def table(every: Sequence[Terms], windows: Sequence[WindowFacts]) -> dict[str, float]:
-    """Print captured, a row for each policy; its mean over the cells."""
+    """Print captured, a row for each policy, with its means over the cells of each start-up and over all; the latter are returned."""
     names = list(windows[0].policies)
     heads = [f"{each.window_s / HOUR_S:g}h/{each.overhead_s / 60:g}m" for each in every]
-    print(f"{'policy':<18}" + "".join(f"{head:>8}" for head in heads) + f"{'mean':>8}{'late':>6}")
+    print(
+        f"{'policy':<18}"
+        + "".join(f"{head:>8}" for head in heads)
+        + "".join(f"{f'{o}m':>8}" for o in OVERHEADS_MIN)
+        + f"{'mean':>8}{'late':>6}"
+    )
     best = [window.policies[names[0]] for window in windows]
     shares = [one.mean_cost_omniscient / one.mean_cost_on_demand for one in best]
     print(f"{'best / on-demand':<18}" + "".join(f"{share:>8.3f}" for share in shares))
@@ -150,9 +155,15 @@ def table(every: Sequence[Terms], windows: Sequence[WindowFacts]) -> dict[str, f
         mine = [window.policies[name] for window in windows]
         captured = [one.captured or 0.0 for one in mine]
         means[name] = sum(captured) / len(captured)
-        figures = "".join(f"{share:>8.3f}" for share in captured)
+        by_overhead = [_mean_at(overhead * 60.0, every, captured) for overhead in OVERHEADS_MIN]
+        figures = "".join(f"{share:>8.3f}" for share in [*captured, *by_overhead])
         print(f"{name:<18}{figures}{means[name]:>8.4f}{sum(one.late for one in mine):>6}")
     return means
+
+
+def _mean_at(overhead_s: float, every: Sequence[Terms], captured: Sequence[float]) -> float:
+    mine = [share for each, share in zip(every, captured, strict=True) if each.overhead_s == overhead_s]
+    return sum(mine) / len(mine)
 
 
 def several(traces: Mapping[str, Trace], markets: Mapping[str, str], options: Options) -> None:
