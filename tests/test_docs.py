@@ -16,6 +16,7 @@ from nightspot.errors import ExitCode
 from nightspot.model.facts import AttemptFacts, DecisionFacts, Remark, RunFacts
 from nightspot.report.market import MarketRow
 from nightspot.report.tables import Standing
+from nightspot.report.why import BeliefRow, ChoiceRow, Why
 
 ROOT = Path(__file__).parent.parent
 CLI = (ROOT / "docs/reference/cli.md").read_text()
@@ -114,7 +115,22 @@ def test_the_exit_codes_are_documented_each_with_its_name() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [RunFacts, AttemptFacts, DecisionFacts, Remark, Standing, Listed, Shown, Tensor, Verified, Pruned, MarketRow],
+    [
+        RunFacts,
+        AttemptFacts,
+        DecisionFacts,
+        Remark,
+        Standing,
+        Listed,
+        Shown,
+        Tensor,
+        Verified,
+        Pruned,
+        MarketRow,
+        Why,
+        ChoiceRow,
+        BeliefRow,
+    ],
 )
 def test_every_key_of_the_json_is_documented(kind: type) -> None:
     words = set(re.findall(r"[a-z][a-z0-9_]*", " ".join(re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", CLI)))))

@@ -28,6 +28,7 @@ from nightspot.cli.show import history, report, status
 from nightspot.cli.start import init, schema
 from nightspot.cli.stop import stop
 from nightspot.cli.troubles import describe, keep_traceback
+from nightspot.cli.why import why
 from nightspot.errors import ExitCode, NightspotError
 
 GLOBAL_VALUES = ("--home",)
@@ -80,7 +81,7 @@ def flowing(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, emulate, drill):
+for command in (init, schema, doctor, iam, run, status, history, logs, stop, report, why, emulate, drill):
     app.command(name=command.__name__, help=flowing(command.__doc__))(command)
 
 app.command(name="backtest", cls=Backtest, help=flowing(backtest.__doc__))(backtest)

@@ -8,6 +8,7 @@ from nightspot.cli.home import Home
 from nightspot.cli.lock import controller_pid
 from nightspot.cli.world import pace
 from nightspot.model.capacity import Abilities
+from nightspot.model.decision import Observation
 from nightspot.model.facts import RunFacts
 from nightspot.model.state import RunState
 from nightspot.night.clock import POLL_S, POLL_SCALED_S
@@ -61,8 +62,20 @@ def standing(home: Home, facts: RunFacts, state: RunState) -> Standing:
 
 
 def _slack_s(state: RunState, now_utc: float) -> float:
+    return slack_s(observed(state, now_utc))
+
+
+def observed(state: RunState, now_utc: float) -> Observation:
+    """What a policy would see of that Run then, by the Journal alone. Where a request has queued, that Pool's requests do."""
     scale = state.job.time_scale
     settings = pace(scale, POLL_SCALED_S if scale > 1 else POLL_S)
-    abilities = {pool.id: Abilities() for pool in state.job.pools}
+    abilities = {pool.id: _abilities(state, pool.id) for pool in state.job.pools}
     night = Night(MemoryJournal(), state, settings, abilities=abilities)
-    return slack_s(observe(night, _Unasked(), now_utc))
+    return observe(night, _Unasked(), now_utc)
+
+
+def _abilities(state: RunState, pool_id: str) -> Abilities:
+    backend = state.job.pool(pool_id).backend
+    queues = any(a.queued_utc is not None and state.job.pool(a.pool_id).backend == backend for a in state.attempts)
+    beside = state.job.handover or (queues and state.job.second_request)
+    return Abilities(queues=queues, restarts_inside=queues, beside=beside, handover=state.job.handover)
