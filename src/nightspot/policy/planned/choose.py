@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nightspot.market.flips import BUCKETS
+from nightspot.model.capacity import Sight
 from nightspot.policy.planned.ahead import (
     BOTH,
     ON_DEMAND,
@@ -42,6 +43,9 @@ class Choice:
 
 def choose(scene: Scene) -> Choice:
     """The cheapest for the coming tick; until the first tick at which another would be, if nothing flips."""
+    likely = _as_it_is(scene)
+    if likely is not None:
+        return _choose_along(scene, likely)
     now = path_of(scene, ON_DEMAND if scene.held is not None else WAIT, 1)
     choices = _in_order(scene)
     of = _best_up(scene, now)
@@ -54,6 +58,31 @@ def choose(scene: Scene) -> Choice:
         return Choice(what, scene.grid.next_s, values)
     until_s = _until_s(scene, what, of if what < 0 else what)
     probe, probe_s = _probe(scene) if what == ON_DEMAND else (None, math.inf)
+    return Choice(what, min(until_s, probe_s), values, probe)
+
+
+def _as_it_is(scene: Scene) -> int | None:
+    """With one Pool that is seen: what goes on if nothing changes, Spot where it is up and nothing is held. None in any other scene."""
+    spot = scene.spots[0]
+    if len(scene.spots) > 1 or scene.market.blind or scene.market.handover >= 0.0 or spot.sight is Sight.UNKNOWN:
+        return None
+    if scene.grid.tick < 1 or (scene.held is not None and spot.held is not None):
+        return None
+    if scene.held is not None:
+        return ON_DEMAND
+    return 0 if spot.up else WAIT
+
+
+def _choose_along(scene: Scene, likely: int) -> Choice:
+    """The same as below with one table for both questions: its first column is the present, whatever is held along it."""
+    path, choices, of = path_of(scene, likely, scene.grid.tick), _in_order(scene), 0 if scene.spots[0].up else -1
+    fresh = np.zeros(len(path.tick), np.intp)
+    costs = _table(scene, choices, path, of, {c: path.level if c == likely else fresh for c in choices})
+    best = _cheapest(costs, scene)
+    what = choices[best[0]]
+    until_s = _first(best != best[0], path) if what == likely else _until_s(scene, what, of)
+    probe, probe_s = _probe(scene) if what == ON_DEMAND else (None, math.inf)
+    values = {choice: float(row[0]) for choice, row in zip(choices, costs, strict=True)}
     return Choice(what, min(until_s, probe_s), values, probe)
 
 
