@@ -14,7 +14,7 @@ from nightspot.model.capacity import Sight
 from nightspot.policy.planned.grid import SLIGHT
 from nightspot.policy.planned.problem import Place, Problem
 from nightspot.policy.planned.scene import Held, Scene, Spot
-from nightspot.policy.planned.solve import NEVER, Plan, solve
+from nightspot.policy.planned.solve import NEVER, Plan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -65,7 +65,7 @@ def _place(scene: Scene, choice: int) -> Place:
 def spot_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | None = None) -> Floats:
     """USD from each tick on, of holding that Spot Pool in it; inf where the guard would not have it. `age`: buckets, if not its own."""
     spot = scene.spots[index]
-    plan = solve(spot.problem)
+    plan = spot.plan
     ages = bucket_of(spot.age_s + path.after_s) if age is None else age
     costs = _read(plan.spot, (path.tick, level, ages), path.work)
     problem = spot.problem
@@ -98,7 +98,7 @@ def both_costs(scene: Scene, index: int, path: Path, level: Ints, age: Ints | No
     """The same of that Spot Pool beside on-demand, or of moving to it where it is ready."""
     spot = scene.spots[index]
     ages = bucket_of(spot.age_s + path.after_s) if age is None else age
-    costs = _read(solve(spot.problem).beside, (path.tick, level, ages), path.work)
+    costs = _read(spot.plan.beside, (path.tick, level, ages), path.work)
     return np.where(costs < float(NEVER) / 2, costs, math.inf)
 
 
@@ -106,8 +106,8 @@ def market_along(scene: Scene, of: int, path: Path) -> tuple[Plan, Ints]:
     """The plan to ask about what is no Spot, and the market's states along the path; `of`: the Spot Pool that there is, or none."""
     if of >= 0:
         spot = scene.spots[of]
-        return solve(spot.problem), BUCKETS + bucket_of(spot.age_s + path.after_s)
-    return solve(scene.market), bucket_of(scene.down_s + path.after_s)
+        return spot.plan, BUCKETS + bucket_of(spot.age_s + path.after_s)
+    return scene.plan, bucket_of(scene.down_s + path.after_s)
 
 
 def unseen_along(spot: Spot, path: Path) -> Ints:

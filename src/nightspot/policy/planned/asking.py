@@ -12,7 +12,6 @@ from nightspot.market.flips import BUCKETS
 from nightspot.policy.planned.ahead import Ints, Path, both_costs, bucket_of, on_demand_costs, spot_costs, wait_costs
 from nightspot.policy.planned.market import flips_of
 from nightspot.policy.planned.scene import Scene, Spot
-from nightspot.policy.planned.solve import solve
 
 Bools = NDArray[np.bool_]
 # From half an hour to an hour.
@@ -35,7 +34,7 @@ def ask_cost(scene: Scene, now: Path) -> float:
 
 
 def _ask_cost(scene: Scene, index: int, now: Path) -> float:
-    plan = solve(scene.spots[index].problem)
+    plan = scene.spots[index].plan
     states = np.arange(STATES)
     many = _repeated(now, STATES)
     waits = wait_costs(plan, many, states)
@@ -84,7 +83,7 @@ def probe_pays(scene: Scene, path: Path) -> tuple[int | None, Bools | None]:
 
 def _taken(scene: Scene, index: int, path: Path, age: Ints) -> Bools:
     """At which ticks that Pool would be taken from on-demand, were it up and of that age."""
-    plan = solve(scene.spots[index].problem)
+    plan = scene.spots[index].plan
     new = np.zeros(len(path.tick), np.intp)
     takes = spot_costs(scene, index, path, new, age)
     if plan.problem.handover >= 0.0:

@@ -28,7 +28,6 @@ from nightspot.policy.planned.ahead import (
 )
 from nightspot.policy.planned.asking import Bools, ask_cost, probe_pays
 from nightspot.policy.planned.scene import Scene
-from nightspot.policy.planned.solve import solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def _blind(scene: Scene, choice: int, path: Path, of: int, level: Ints) -> Float
 def _cheapest(costs: Floats, scene: Scene) -> Ints:
     """By tick, the first of those that cost the least, or as good as that."""
     least = costs.min(axis=0)
-    best: Ints = np.argmax(costs <= least + solve(scene.market).equal, axis=0)
+    best: Ints = np.argmax(costs <= least + scene.plan.equal, axis=0)
     return best
 
 
@@ -161,6 +160,8 @@ def _first(other: Bools, path: Path) -> float:
 
 def _probe(scene: Scene) -> tuple[int | None, float]:
     """The Pool whose request should wait beside on-demand, and for how long that stays so."""
+    if not any(spot.can_wait_beside for spot in scene.spots):
+        return None, math.inf
     path = path_of(scene, ON_DEMAND, scene.grid.tick)
     index, pays = probe_pays(scene, path)
     if index is None or pays is None:

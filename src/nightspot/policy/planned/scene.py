@@ -14,6 +14,7 @@ from nightspot.policy.guard import planned_with, refused_after_s
 from nightspot.policy.planned.grid import SLIGHT, Grid, grid_of
 from nightspot.policy.planned.market import any_of, chances
 from nightspot.policy.planned.problem import Chances, Place, Problem
+from nightspot.policy.planned.solve import Plan, solve
 
 # What is taken for a price where nobody knows one: on-demand's, and of that a share for Spot.
 USUAL_USD, USUAL_SPOT = 1.0, 0.3
@@ -37,7 +38,7 @@ class Spot:
     """
 
     pool: Pool
-    problem: Problem
+    plan: Plan
     sight: Sight
     age_s: float
     unseen_s: float
@@ -46,6 +47,11 @@ class Spot:
     probe: bool
     queued: bool
     waits_beside: bool
+
+    @property
+    def problem(self) -> Problem:
+        """The numbers of its plan."""
+        return self.plan.problem
 
     @property
     def up(self) -> bool:
@@ -60,14 +66,19 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The present. `work`: units left, with all that is done counted. `market`: the plan's numbers while no Spot is up."""
+    """The present. `work`: units left, with all that is done counted. `plan`: what is asked while no Spot is up."""
 
     grid: Grid
     work: float
     on_demand: Pool
     held: Held | None
-    market: Problem
+    plan: Plan
     spots: tuple[Spot, ...]
+
+    @property
+    def market(self) -> Problem:
+        """The numbers of its plan."""
+        return self.plan.problem
 
     @property
     def up(self) -> tuple[Spot, ...]:
@@ -95,8 +106,8 @@ def scene_of(observation: Observation) -> Scene | None:
     problems = _problems(observation, on_demand, pools, grid)
     held = _held(observation, on_demand, grid)
     left_s = observation.work.left_s - observation.work.undurable_s
-    spots = [_spot(observation, pool, problems[pool.id], grid) for pool in pools]
-    market = problems[pools[0].id] if len(pools) == 1 else problems[""]
+    spots = [_spot(observation, pool, solve(problems[pool.id]), grid) for pool in pools]
+    market = spots[0].plan if len(pools) == 1 else solve(problems[""])
     work = min(max(left_s, 0.0), observation.work.total_s) / grid.unit_s
     return Scene(grid, work, on_demand, held, market, tuple(spots))
 
@@ -159,7 +170,7 @@ def _held(observation: Observation, pool: Pool, grid: Grid) -> Held | None:
     return Held(min(max(begun, 0), levels), held.pending_s)
 
 
-def _spot(observation: Observation, pool: Pool, problem: Problem, grid: Grid) -> Spot:
+def _spot(observation: Observation, pool: Pool, plan: Plan, grid: Grid) -> Spot:
     held, holding = _held(observation, pool, grid), observation.holding(pool.id)
     queued = holding is not None and holding.queued
     offer = observation.offers.get(pool.id)
@@ -171,7 +182,7 @@ def _spot(observation: Observation, pool: Pool, problem: Problem, grid: Grid) ->
     probe = holding is not None and holding.role is Role.PROBE
     last_up = None if last is Sight.UNKNOWN else last is Sight.UP
     can = observation.abilities[pool.id]
-    return Spot(pool, problem, sight, age_s, unseen_s, last_up, held, probe, queued, can.queues and can.beside)
+    return Spot(pool, plan, sight, age_s, unseen_s, last_up, held, probe, queued, can.queues and can.beside)
 
 
 def _last(
