@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from nightspot.backends.aws.abilities import LAG_S
 from nightspot.backends.aws.request import RUN_TAG
 from nightspot.backends.registry import BackendContext
-from nightspot.backends.sagemaker import LAG_S, SageMakerBackend
+from nightspot.backends.sagemaker import SageMakerBackend
 from nightspot.errors import Unsure
 from nightspot.model.capacity import Market
 from nightspot.model.events import RefusalReason

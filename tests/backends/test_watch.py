@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from nightspot.backends.aws.watch import SILENT_AFTER_LEAD, SILENT_INTERVALS, SI
 from nightspot.backends.aws.wrapped import NOTHING, Progress, progress_of
 from nightspot.checkpoint.manifest import File, Head, Manifest
 from nightspot.errors import Unsure
-from nightspot.model.attempt import Phase
+from nightspot.model.attempt import Phase, Role
 from nightspot.model.capacity import Market
 from nightspot.night.ports import SavedCheckpoint, WarningSeen
 from tests.backends.emulated import BUCKET, REGION, Emulation
@@ -45,13 +46,15 @@ class Bucket:
     units_start: float = 0.0
     now_utc: float = 1000.0
     market: Market = Market.SPOT
+    role: Role = Role.TRAIN
     lines: list[Line] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.run_id = f"night-{uuid.uuid4().hex[:8]}"
         asked = pool(market=self.market, options=self.options)
         of = job(asked, interval_s=INTERVAL_S, pattern=self.pattern, units=50.0)
-        self.spec = spec(asked, of, run_id=self.run_id, units_start=self.units_start)
+        told = spec(asked, of, run_id=self.run_id, units_start=self.units_start)
+        self.spec = dataclasses.replace(told, role=self.role)
         self.watch = Watch(self.spec, Store(Aws(), REGION))
         self.lines.append({"kind": "phase", "phase": "training", "incarnation": 1, "units_done": 0.0, "at_utc": 1000.0})
 
@@ -324,3 +327,41 @@ def test_a_listing_of_many_pages_is_read_whole(still: Emulation, tmp_path: Path)
     whole = aws.client("s3", REGION).list_objects_v2
     aws.client("s3", REGION).list_objects_v2 = lambda **given: whole(**given, MaxKeys=1)
     assert sorted(Store(aws, REGION).listing(f"s3://{BUCKET}/{prefix}")) == ["0", "1", "2"]
+
+
+def test_a_probe_is_ready_once_its_wrapper_waits_and_trains_only_after_its_go(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True}, role=Role.PROBE)
+    bucket.lines.clear()
+    runs = [Stand(Phase.BOOTING, 1, 900.0), Stand(Phase.TRAINING, 1, 1000.0)]
+    assert (
+        bucket.watch.stands([], runs, 9000.0) == runs[:1]
+    )  # its container runs, and nobody was heard: for as long as it takes
+    bucket.watch.progress = Progress("first", waits=True)
+    ready = [*runs[:1], Stand(Phase.READY, 1, 9060.0)]
+    assert bucket.watch.stands([], runs, 9060.0) == ready
+    lines = new_stands([], ready, 0.0, 9060.0, "first")
+    stopped = [*runs, Stand(Phase.STOPPING, 1, 9070.0)]
+    assert bucket.watch.stands(lines, stopped, 9080.0) == [runs[0], stopped[-1]]
+    bucket.watch.gone_utc = 9100.0
+    assert bucket.watch.stands(lines, runs, 9110.0) == runs[:1]
+    bucket.watch.progress = Progress("first", 5.0, trains=True)
+    assert bucket.watch.stands(lines, runs, 9120.0)[-1] == Stand(Phase.TRAINING, 1, 9120.0, 5.0)
+
+
+def test_what_another_makes_durable_is_no_news_of_a_probe_that_waits(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True}, role=Role.PROBE)
+    bucket.checkpoint(1, 5.0)
+    assert bucket.look(60.0) == []
+    bucket.watch.gone_utc = bucket.now_utc
+    (seen,) = bucket.look(60.0)
+    assert seen.units_done == 5.0
+
+
+def test_a_probe_in_its_next_incarnation_is_not_ready_by_what_the_one_before_said(still: Emulation) -> None:
+    bucket = Bucket(still, options={"progress": "manifests", "wrapper": True}, role=Role.PROBE)
+    bucket.watch.progress = Progress("first", waits=True)
+    lines = new_stands([], [Stand(Phase.READY, 1, 900.0), Stand(Phase.QUEUED, 2, 950.0)], 0.0, 1000.0, "first")
+    runs = [Stand(Phase.QUEUED, 2, 950.0), Stand(Phase.TRAINING, 2, 1000.0)]
+    assert bucket.watch.stands(lines, runs, 1010.0) == runs[:1]
+    bucket.watch.progress = Progress("second", waits=True)
+    assert bucket.watch.stands(lines, runs, 1020.0)[-1] == Stand(Phase.READY, 2, 1020.0)

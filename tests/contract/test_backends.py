@@ -9,7 +9,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from nightspot.model.attempt import Phase
+from nightspot.model.attempt import Phase, Role
 from nightspot.model.capacity import Abilities, Sight
 from nightspot.model.events import RefusalReason
 from nightspot.night.ports import (
@@ -349,6 +349,39 @@ def test_a_successor_goes_on_where_the_last_checkpoint_was(world: World) -> None
     begun = [n for n in second.news if isinstance(n, PhaseSeen) and n.phase is Phase.TRAINING]
     assert begun[0].units_done >= durable
     assert ended.at_utc - begun[0].at_utc >= (40.0 - begun[0].units_done - 1) * UNIT_S * 0.9
+
+
+def test_a_probe_waits_for_go_and_then_goes_on_where_the_other_was_let_go(world: World) -> None:
+    assert can(world).beside
+    assert can(world).handover
+    first = launched(world, spec(world, number=1, units=40.0, save_every=5.0))
+    first.until(saves)
+    probe = launched(world, spec(world, number=2, units=40.0, save_every=5.0, role=Role.PROBE))
+    probe.until(lambda report: any(isinstance(n, PhaseSeen) and n.phase is Phase.READY for n in report.news))
+    assert len(world.backend().live("contract-20261125T0700Z")) == 2
+    first.backend.tell(first.handle, "checkpoint", world.now_utc())
+    first.backend.tell(first.handle, "stop", world.now_utc())
+    first.to_the_end()
+    probe.look()
+    assert not any(trains(report) or saves(report) for report in probe.reports)
+    durable = max(n.units_done for n in first.news if isinstance(n, SavedCheckpoint))
+    probe.backend.tell(probe.handle, "go", world.now_utc())
+    world.backend().tell(probe.handle, "go", world.now_utc())
+    assert probe.to_the_end().kind is EndKind.SUCCEEDED
+    begun = [n for n in probe.news if isinstance(n, PhaseSeen) and n.phase is Phase.TRAINING]
+    assert [n.units_done >= durable for n in begun] == [True]
+    assert probe.reports[-1].units_done == 40.0
+
+
+def test_a_probe_that_is_told_to_stop_has_never_trained(world: World) -> None:
+    probe = launched(world, spec(world, units=ENDLESS, role=Role.PROBE))
+    probe.until(lambda report: any(isinstance(n, PhaseSeen) and n.phase is Phase.READY for n in report.news))
+    probe.backend.tell(probe.handle, "stop", world.now_utc())
+    ended = probe.to_the_end()
+    assert ended.kind is EndKind.STOPPED
+    assert not any(trains(report) or saves(report) or report.units_done for report in probe.reports)
+    bill = probe.backend.bill(probe.handle, world.now_utc())
+    assert bill is None or bill.billable_s > 0.0
 
 
 def test_a_sound_job_has_no_fatal_finding(world: World) -> None:

@@ -74,7 +74,7 @@ class SimulatedWorld:
     def backend(self) -> Backend:
         if self._backend is None:
             overheads = {name: Overheads(LEAD_S / 10, STOP_S / 30, self.save_every_s) for name in CAPACITIES}
-            self._backend = SimulatedBackend(CAPACITIES, overheads)
+            self._backend = SimulatedBackend(CAPACITIES, overheads, beside=True, handover_s=LEAD_S / 20)
         return self._backend
 
     def now_utc(self) -> float:
@@ -238,6 +238,7 @@ def spec(
     save_every: float = 1.0,
     for_s: float = 1e9,
     units_start: float = 0.0,
+    role: Role = Role.TRAIN,
 ) -> LaunchSpec:
     """What the loop would ask for."""
     job = world.job(units, save_every)
@@ -246,7 +247,7 @@ def spec(
         number=number,
         token=f"{run_id}-nonce-{number:03d}",
         pool=job.pool(pool_id),
-        role=Role.TRAIN,
+        role=role,
         not_after_utc=world.now_utc() + for_s,
         job=job,
         units_start=units_start,

@@ -31,6 +31,8 @@ from nightspot.process.spec import AttemptSpec
 from nightspot.process.surroundings import sandbox_works
 
 WORDS = ("stop", "go", "checkpoint")
+# From `go` to the first unit of work: a process starts, imports and restores (real seconds, assumed).
+HANDOVER_REAL_S = 10.0
 # A supervisor shows every two real seconds that it is well.
 SILENT_S = 60.0
 ABSENT = Refused(RefusalReason.ABSENT, "it had not begun when it was looked for, and was given up")
@@ -47,8 +49,8 @@ class LocalBackend:
         self._specs: dict[str, AttemptSpec] = {}
 
     def abilities(self, _pool: Pool, /) -> Abilities:
-        """See Backend. The folder's lock decides at once whether a token has begun: nothing lags."""
-        return Abilities()
+        """See Backend. The folder's lock decides at once whether a token has begun: nothing lags. A supervisor waits for `go`."""
+        return Abilities(beside=True, handover=True, handover_s=HANDOVER_REAL_S * self._context.time_scale)
 
     def offers(self, pools: Sequence[Pool], now_utc: float, /) -> Sequence[Offer]:
         """See Backend. A Pool whose trace cannot be read is UNKNOWN."""

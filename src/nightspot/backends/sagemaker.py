@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from nightspot.backends.aws import billing, bundle, output, said, standing
+from nightspot.backends.aws.abilities import abilities
 from nightspot.backends.aws.calls import Aws, Rejected, Trouble, require_boto3
 from nightspot.backends.aws.ending import Ending
 from nightspot.backends.aws.jobs import Answer, TrainingJobs, of_run, run_key
@@ -26,10 +27,6 @@ from nightspot.model.job import Job
 from nightspot.night.ports import Bill, Ended, EndKind, Finding, Handle, LaunchSpec, Quote, Refused, Report
 
 WORDS = ("stop", "go", "checkpoint")
-# A request that was sent and not answered may still be carried out so much later (real seconds); an emulator's, at once.
-LAG_S, LAG_EMULATED_S = 60.0, 2.0
-# One wake makes some eight calls, each tried again under throttling until its budget is spent (real seconds).
-CALLS_S, CALLS_EMULATED_S = 120.0, 0.5
 # A source archive is fetched, repacked and put back, the first time (real seconds).
 PACKING_S = 60.0
 REASONS = {Trouble.QUOTA: RefusalReason.QUOTA, Trouble.CAPACITY: RefusalReason.NO_CAPACITY}
@@ -48,12 +45,8 @@ class SageMakerBackend:
         self._billed: dict[str, Bill] = {}
 
     def abilities(self, pool: Pool, /) -> Abilities:
-        """See Backend. Words reach the training where the wrapper listens for them."""
-        scale = self._context.time_scale
-        lag_s = LAG_S if scale == 1 else LAG_EMULATED_S * scale
-        wrapper = bool(pool.options.get("wrapper"))
-        calls_s = CALLS_S if scale == 1 else CALLS_EMULATED_S * scale
-        return Abilities(queues=True, restarts_inside=True, control=wrapper, visibility_lag_s=lag_s, calls_s=calls_s)
+        """See Backend."""
+        return abilities(pool, self._context.time_scale)
 
     def offers(self, pools: Sequence[Pool], now_utc: float, /) -> Sequence[Offer]:
         """See Backend. Nobody can see SageMaker's capacity: the queued request is the probe."""
@@ -118,6 +111,8 @@ class SageMakerBackend:
                 return
             watch = self._watch(note)
             if watch is not None and watch.control is not None:
+                if word == "go":
+                    note.go(now_utc)
                 self._write_word(watch, word, now_utc)
             if word == "stop" and not self._jobs_of(note).stop(handle.token) and self._young(note, now_utc):
                 raise Unsure("it is not to be seen yet")
@@ -241,7 +236,7 @@ class SageMakerBackend:
     def _listen(self, note: Note, watch: Watch, seen: Mapping[str, Any], now_utc: float) -> None:
         lines, stands, ended = note.log.lines(), standing.stands(seen), standing.end(seen) is not None
         watch.listen(last=ended)
-        if not ended:
+        if not ended or watch.waits:
             stands = watch.stands(lines, stands, now_utc)
         durable_units = said.durable_units(lines, watch.spec.units_start)
         note.log.append(said.new_stands(lines, stands, durable_units, now_utc, watch.progress.incarnation))
@@ -320,7 +315,10 @@ class SageMakerBackend:
         if note.token not in self._watches and note.intent is not None:
             store = Store(self._aws, self._region(note))
             self._watches[note.token] = Watch(note.intent.spec, store, self._context.time_scale)
-        return self._watches.get(note.token)
+        watch = self._watches.get(note.token)
+        if watch is not None and watch.waits:
+            watch.gone_utc = note.gone_utc
+        return watch
 
     def _region(self, note: Note) -> str:
         return str(note.intent.spec.pool.options.get("region") or "") if note.intent is not None else ""

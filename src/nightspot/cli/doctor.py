@@ -30,6 +30,8 @@ from nightspot.report.words import plural
 
 # Backends say it so where nobody answers: for the last line's words, and for nothing else.
 NO_CONNECTION = "there is no connection"
+UNSEEN = "Leave it out where capacity is seen without a request; on SageMaker it needs wrapper = true."
+NO_HANDOVER = "Leave it out, or let words reach the training: on SageMaker it needs wrapper = true."
 STYLES = {"fatal": "bold red", "wrong": "yellow", "unchecked": "cyan", "fine": "green"}
 
 
@@ -83,6 +85,8 @@ def _rows(home: Home, job_file: JobFile, plan: PlannedNight) -> Iterator[Row]:
     for name in dict.fromkeys(pool.backend for pool in job.pools):
         for finding in _checked(world, job, name):
             yield _row(finding, name)
+    for finding in _beside(world, job):
+        yield _row(finding, "job file")
     for finding in _cap(world, job, job_file.file):
         yield _row(finding, "job file")
     for finding in gate.finding(home, job_file, job):
@@ -113,6 +117,25 @@ def _checked(world: World, job: Job, name: str) -> list[Finding]:
         return [Finding(str(error), "Correct `backend`, or install what provides it.", fatal=True)]
     except BackendError as error:
         return [Finding(f"{name} could not be asked: {error}", kind=Kind.UNCHECKED)]
+
+
+def _beside(world: World, job: Job) -> Iterator[Finding]:
+    """Whether what the job file consents to can be done: a second request, a handover."""
+    try:
+        can = {pool.id: world.backends[pool.backend].abilities(pool) for pool in job.spot}
+    except (UnknownBackendError, BackendError):
+        return  # said above
+    asked = {"second_request": (job.second_request, UNSEEN), "handover": (job.handover, NO_HANDOVER)}
+    for key, (wanted, remedy) in asked.items():
+        if wanted:
+            able = [
+                id_ for id_, one in can.items() if one.beside and (one.handover if key == "handover" else one.queues)
+            ]
+            unable = [id_ for id_ in can if id_ not in able]
+            if able:
+                yield Finding(f"policy.{key}: {', '.join(able)} can do it", kind=Kind.FINE)
+            if unable:
+                yield Finding(f"policy.{key} is allowed, and {', '.join(unable)} cannot do it", remedy)
 
 
 def _cap(world: World, job: Job, file: str) -> Iterator[Finding]:

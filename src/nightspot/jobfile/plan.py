@@ -110,6 +110,8 @@ def _job(job_file: JobFile, basics: Values, folder: Optional[Path]) -> Job:
         time_scale=float(document.time_scale),
         miss_means=document.deadline.miss_means,
         timezone=document.deadline.timezone,
+        second_request=document.policy_table.second_request,
+        handover=document.policy_table.handover,
     )
 
 

@@ -150,6 +150,16 @@ class PolicyTable(Table):
     k1: Optional[float] = Field(
         default=None, ge=0, le=1e6, description="reserve: the same, for each hour of work left.", examples=[2.0]
     )
+    second_request: bool = Field(
+        default=False,
+        description="A request for Spot may wait in a queue, unpaid, beside on-demand that trains; once granted it is used or dropped.",
+        examples=[True],
+    )
+    handover: bool = Field(
+        default=False,
+        description="Spot may start up beside on-demand that trains, and takes over once it is ready: both are paid for meanwhile.",
+        examples=[True],
+    )
 
     @model_validator(mode="after")
     def _known(self) -> PolicyTable:

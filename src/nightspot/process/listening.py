@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping
 
 from nightspot.process.folder import AttemptFolder
 from nightspot.process.news import NewsWriter
-from nightspot.process.pattern import Saved, Watch
+from nightspot.process.pattern import Saved, Watch, saved
 from nightspot.process.progress import Tail, facts_of, message_of, metrics_of, number, parse, units_of
 from nightspot.process.spec import AttemptSpec
 from nightspot.process.verdict import Done
@@ -26,7 +26,16 @@ class Ear:
         self.done: Done | None = None
         self._spec, self._news, self._tail = spec, news, Tail(folder.progress)
         self._warnings = 0
-        self._watch = _watch(spec)
+        self._units_start, self._silent_utc = spec.units_start, spec.silent_utc
+        self._watch: Watch | None = None
+
+    def begin(self, started_utc: float) -> None:
+        """The command starts now. What waited for `go` begins from what others have made, and has all of its start-up to come."""
+        if self._spec.waits_for_go:
+            self._silent_utc += started_utc - self._spec.launched_utc
+            self._units_start = max([self._units_start, *_units_there(self._spec)])
+            self.units_done = max(self.units_done, self._units_start)
+        self._watch = _watch(self._spec, self._units_start)
 
     def listen(self, now_utc: float, started_utc: float) -> None:
         """All that has been said since the last time. `started_utc`: when the process began."""
@@ -36,8 +45,8 @@ class Ear:
                 self._hear(said, now_utc)
         if self._watch is not None:
             self._see(self._watch.look(), now_utc)
-        if not self.trains and now_utc >= self._spec.silent_utc:
-            self._train(started_utc, self._spec.units_start)
+        if not self.trains and now_utc >= self._silent_utc:
+            self._train(started_utc, self._units_start)
 
     def listen_last(self, now_utc: float, started_utc: float, *, killed: bool) -> None:
         """Once more, when nothing of it runs any more."""
@@ -102,7 +111,13 @@ HEARD: Mapping[str, Callable[[Ear, Mapping[str, Any], float], None]] = {
 }
 
 
-def _watch(spec: AttemptSpec) -> Watch | None:
+def _watch(spec: AttemptSpec, units_start: float) -> Watch | None:
     if spec.pattern is None:
         return None
-    return Watch(Path(spec.checkpoint_dir), spec.pattern, spec.units, spec.units_start)
+    return Watch(Path(spec.checkpoint_dir), spec.pattern, spec.units, units_start)
+
+
+def _units_there(spec: AttemptSpec) -> list[float]:
+    """Of an unmodified script's files; torn ones were moved away."""
+    files = saved(Path(spec.checkpoint_dir), spec.pattern, spec.units) if spec.pattern is not None else []
+    return [file.units_done for file in files[:1]]

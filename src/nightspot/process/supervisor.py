@@ -111,7 +111,8 @@ class Supervisor:
         self.kill()
         exit_code = self.child.exit_code if self.child is not None else None
         with self._well():
-            self.ear.listen_last(at_utc, self.started_utc, killed=exit_code not in (0, START_AGAIN))
+            if self.child is not None:  # else what lies there is another's, who may be writing it just now
+                self.ear.listen_last(at_utc, self.started_utc, killed=exit_code not in (0, START_AGAIN))
             past = Past(exit_code, self._told(), self.ear.done, self.fault)
             ended = Ended(self.spec, self.folder, past, at_utc, self.ear.units_done)
             document = finished(ended, self.clock)
@@ -170,6 +171,7 @@ class Supervisor:
         except NotStartedError as error:
             self.fault = str(error)
         self.started_utc = self.clock.now_utc()
+        self.ear.begin(self.started_utc)
 
     def _move_torn_away(self) -> None:
         if self.spec.pattern is None:

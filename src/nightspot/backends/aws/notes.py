@@ -4,6 +4,7 @@ intent.json   what was asked for, and when; on the disk before the first call
 given-up.json it was not launched, and never will be; with the reason
 arn.json      AWS has it
 news.jsonl    what was seen, in the order in which it was seen: a line's number is the cursor
+gone.json     a PROBE was told `go`, and when
 units.json    the most units that were ever reported
 exit.json     how it ended; written once
 lock          held by who launches, gives up, or looks
@@ -97,6 +98,16 @@ class Note:
         """AWS has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_first(self.folder / "arn.json", {"arn": arn})
+
+    def go(self, now_utc: float) -> None:
+        """It is told `go` from now on. The first time counts."""
+        write_first(self.folder / "gone.json", {"at_utc": now_utc})
+
+    @property
+    def gone_utc(self) -> float | None:
+        """When it was first told `go`; None where it never was."""
+        told = read_json(self.folder / "gone.json")
+        return float(told["at_utc"]) if isinstance(told, dict) else None
 
     @property
     def units(self) -> float:

@@ -33,12 +33,16 @@ SILENT_AFTER_LEAD, LEAD_S = 0.9, 600.0
 
 @dataclass(slots=True)
 class Watch:
-    """One Attempt's part of the bucket. What it remembers sets its pace, and shows what must be seen twice; no more depends on it."""
+    """One Attempt's part of the bucket. What it remembers sets its pace, and shows what must be seen twice; no more depends on it.
+
+    `gone_utc`: when a PROBE was told `go`. Before that it waits, and what is in the bucket is another's.
+    """
 
     spec: LaunchSpec
     store: Store
     time_scale: float = 1.0
     progress: Progress = NOTHING
+    gone_utc: float | None = None
     _next_s: float = 0.0
     _listen_s: float = 0.0
     _manifests: Manifests = field(init=False)
@@ -49,6 +53,11 @@ class Watch:
         self._manifests = Manifests(partial(_get, self.store, self.uri or ""))
         part = partial(_part, self.store, self.uri or "")
         self._files = Files(self.spec.job.checkpoint.pattern or "", self.spec.job.work.units, part, self.time_scale)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a PROBE that was not told `go`, as far as is known."""
+        return self.spec.role is Role.PROBE and self.gone_utc is None
 
     @property
     def uri(self) -> str | None:
@@ -86,7 +95,8 @@ class Watch:
             return []
         self._next_s, self._phase = time.monotonic() + self._pace_s(lines), phase
         try:
-            listing = self.store.listing(self.uri) if self.uri and self._source in ("manifests", "files") else {}
+            looks = self.uri and self._source in ("manifests", "files") and not self.waits
+            listing = self.store.listing(self.uri) if self.uri and looks else {}
             return self._news(lines, listing, now_utc, last=last, end=end)
         except Rejected as error:
             return self._once(lines, "bucket", f"checkpoints cannot be seen: {error}", now_utc)
@@ -101,19 +111,38 @@ class Watch:
         One that never speaks counts as training once it was silent for most of the time that its start-up may take. On-demand that time
         begins with the request, as for the guard: it would give up as overdue what has long been at work.
         """
+        if self.waits:
+            return self._waiting(lines, stands, now_utc)
         *before, stand = stands
         known = said.phase_now(lines)
         told = known is not None and (known["incarnation"], known["phase"]) == (stand.incarnation, stand.phase.value)
-        if stand.phase is not Phase.TRAINING or told or self.control is None or self._source != "manifests":
+        if stand.phase is not Phase.TRAINING or told or self.control is None:
             return list(stands)
-        if self.progress.trains and not said.heard(lines, self.progress.incarnation):
+        new = not said.heard(lines, self.progress.incarnation)
+        stand = replace(stand, at_utc=max(stand.at_utc, self.gone_utc or stand.at_utc))
+        if self._source != "manifests":
+            return [*before, stand]
+        if self.progress.trains and new:
             return [*before, replace(stand, at_utc=now_utc, units_done=self.progress.units_done)]
-        lead_s = self.spec.pool.bounds.lead_s if self.spec.pool.bounds is not None else LEAD_S
-        on_demand = self.spec.pool.market is Market.ON_DEMAND
-        since_utc = min(
-            one.at_utc for one in stands if one is stand or (on_demand and one.incarnation == stand.incarnation)
-        )
-        return list(stands) if now_utc - since_utc >= SILENT_AFTER_LEAD * lead_s else before
+        silent = now_utc - self._starts_utc(stands, stand) >= SILENT_AFTER_LEAD * self._lead_s()
+        return [*before, stand] if silent else before
+
+    def _waiting(self, lines: Sequence[Line], stands: Sequence[Stand], now_utc: float) -> list[Stand]:
+        """A container that runs has the place, and waits: ready once it says so, and no training."""
+        kept = [one for one in stands if one.phase is not Phase.TRAINING]
+        last = stands[-1]
+        says = self.progress.waits and not said.heard(lines, self.progress.incarnation)
+        runs = last.phase is Phase.TRAINING and says
+        return [*kept, replace(last, phase=Phase.READY, at_utc=now_utc)] if runs else kept
+
+    def _lead_s(self) -> float:
+        return self.spec.pool.bounds.lead_s if self.spec.pool.bounds is not None else LEAD_S
+
+    def _starts_utc(self, stands: Sequence[Stand], stand: Stand) -> float:
+        """From when on its start-up may take so long."""
+        if self.spec.pool.market is not Market.ON_DEMAND or self.spec.role is Role.PROBE:
+            return stand.at_utc
+        return min(one.at_utc for one in stands if one is stands[-1] or one.incarnation == stand.incarnation)
 
     @property
     def _source(self) -> str:
@@ -155,7 +184,7 @@ class Watch:
 
     def _nobody_starts(self, lines: Sequence[Line], *, last: bool, end: End | None) -> bool:
         """Whether no instance writes here, or fetches what is here. A PROBE may queue while another Attempt trains."""
-        if self.spec.role is not Role.TRAIN:
+        if self.waits:
             return False
         if last:
             return end is None or end.kind is not EndKind.SUCCEEDED

@@ -14,7 +14,8 @@ BYTES_MAX = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One document. `incarnation` is the wrapper's own name for itself; `trains`: the program has begun its first unit of work.
+    """One document. `incarnation` is the wrapper's own name for itself; `waits`: for its `go`; `trains`: the program has begun its
+    first unit of work.
 
     `done`: the program says that all is done. `noticed`: it was told to end; `limited`: because its time was over.
     `saved`: the checkpoint it last made, and how long that took.
@@ -34,6 +35,7 @@ class Progress:
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
     exit_code: int | None = None
+    waits: bool = False
 
 
 NOTHING = Progress()
@@ -52,6 +54,7 @@ def progress_of(raw: bytes) -> Progress | None:
     source, saved = done if isinstance(done, dict) else told, saved if isinstance(saved, dict) else {}
     return Progress(
         incarnation=str(told.get("incarnation") or ""),
+        waits=told.get("stage") == "waiting",
         units_done=units_of(told),
         trains=told.get("trains") is True,
         done=isinstance(done, dict),
