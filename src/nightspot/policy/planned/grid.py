@@ -1,7 +1,7 @@
 """The grid of a plan: ticks anchored at the deadline, and units of work.
 
-On ticks that are assured it is those, and exact. Elsewhere it has 480 ticks to the window, or fewer where starts are long, and what is
-seen is taken as at the last instant of the grid: within a tick a plan does not change its mind but for an Event.
+On ticks that are assured it is those, and exact. Elsewhere it has 480 ticks to the window, or fewer where starts are long or the loop is
+slow. What is seen is taken as at the last instant of the grid: within a tick a plan does not change its mind but for an Event.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def grid_of(observation: Observation) -> Grid:
     if assured_s > 0.0:
         return _of_ticks(assured_s, left_s, window_s, fastest, observation.reaction_s)
     leads_s = [bounds.lead_s for bounds in observation.bounds.values()]
-    tick_s = max(window_s / TICKS_MOST, max(leads_s, default=0.0) / LEAD_TICKS_MOST)
+    tick_s = max(
+        window_s / TICKS_MOST, max(leads_s, default=0.0) / LEAD_TICKS_MOST, min(observation.reaction_s, window_s)
+    )
     tick = math.floor(left_s / tick_s + SLIGHT)
     next_s = max(0.0, left_s - tick * tick_s) or tick_s
     most = max(tick, math.floor(window_s / tick_s + SLIGHT))
