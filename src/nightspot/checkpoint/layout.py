@@ -42,7 +42,7 @@ class Target:
 
     key: str
     sizes: tuple[int, ...]
-    memory: mmap.mmap
+    memory: mmap.mmap | memoryview
     offset_bytes: int
     spans: list[Span] = field(default_factory=list)
     scattered: list[Scattered] = field(default_factory=list)
@@ -66,6 +66,12 @@ def targets(
         memory = make(end)
         found += [_target(key, index[key], wanted[key], memory, start) for key, start in zip(keys, starts, strict=True)]
     return found
+
+
+def in_place(key: str, entry: Mapping[str, Any], memory: memoryview) -> Target | None:
+    """All of a tensor, into memory that exists; None where a piece would not lie there in one stretch."""
+    made = _target(key, entry, ([0] * len(entry["shape"]), entry["shape"]), memory, 0)
+    return None if made.scattered else made
 
 
 def large(size_bytes: int) -> mmap.mmap:
@@ -93,7 +99,11 @@ def host_takes_free_memory(balloons: Path = BALLOONS) -> bool:
 
 
 def _target(
-    key: str, entry: Mapping[str, Any], box: tuple[Sequence[int], Sequence[int]], memory: mmap.mmap, start: int
+    key: str,
+    entry: Mapping[str, Any],
+    box: tuple[Sequence[int], Sequence[int]],
+    memory: mmap.mmap | memoryview,
+    start: int,
 ) -> Target:
     offsets, sizes = tuple(box[0]), tuple(box[1])
     made, covered = Target(key, sizes, memory, start), 0

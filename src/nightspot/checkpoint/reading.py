@@ -1,4 +1,4 @@
-"""Files of a checkpoint -> fresh memory, each byte hashed on its way: one pass, several threads, nothing live changes."""
+"""Files of a checkpoint -> memory, each byte hashed on its way, several threads: what lives already in a second pass."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from nightspot.checkpoint.ahead import patches
 from nightspot.checkpoint.errors import DamagedError
-from nightspot.checkpoint.filling import BLOCK_BYTES, Filling, check_size
-from nightspot.checkpoint.layout import Span, Target, box_bytes, targets
+from nightspot.checkpoint.filling import BLOCK_BYTES, Filling, Spare, check_size
+from nightspot.checkpoint.layout import Span, Target, box_bytes, in_place, targets
 from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, rank_file
 from nightspot.checkpoint.pieces import ITEM_BYTES
 from nightspot.checkpoint.tiling import check_index
@@ -25,13 +26,22 @@ MOST_THREADS = 8
 Boxes = Mapping[str, tuple[Sequence[int], Sequence[int]]]  # key -> offsets and sizes of what is wanted of it
 
 
+def _nothing() -> None:
+    """All is in memory already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a verified checkpoint holds for one rank. trees: by state's name. tensors: by key of `index.json`."""
+    """What a verified checkpoint holds for one rank. trees: by state's name. tensors: by key of `index.json`.
+
+    put: reads those that are live tensors' own memory into it; until then they have the values of the program. Raises
+    DamagedError, OSError where the files are no longer what was verified: the live states are then of no use.
+    """
 
     trees: dict[str, Any]
     index: dict[str, Any]
     tensors: dict[str, Any]
+    put: Callable[[], None] = _nothing
 
 
 def read(checkpoint: Path, manifest: Manifest, rank: int = 0) -> Contents:
@@ -67,20 +77,48 @@ def read_tensors(
     Raises DamagedError where a byte differs, UnverifiableError, OSError.
     """
     every = {key: _whole(entry) for key, entry in index.items()}
-    wanted = every if boxes is None else patches.with_patches(index, boxes)
+    return read_around(checkpoint, manifest, index, every if boxes is None else boxes, {}, everything=boxes is None)[0]
+
+
+def read_around(
+    checkpoint: Path,
+    manifest: Manifest,
+    index: Mapping[str, Any],
+    boxes: Boxes,
+    homes: Mapping[str, memoryview],
+    *,
+    everything: bool = False,
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """As `read_tensors`, but those in `homes` (key -> memory that exists, of all of a tensor) are verified only, not kept.
+
+    The function that is returned then reads them into `homes`, and hashes them again on their way there: it raises
+    DamagedError, OSError where a file is no longer what was verified, and has spoilt `homes` by then.
+    everything: verify all files that are neither a tree nor the index, not only those that hold something of `boxes`.
+    """
+    wanted = patches.with_patches(index, boxes)
     _refuse_too_much(checkpoint, index, wanted, manifest)
-    planned = targets(index, wanted)
-    spans: dict[str, list[Span]] = {}
-    for target in planned:
-        for span in target.spans:
-            spans.setdefault(span.file, []).append(span)
+    placed = [made for key, memory in homes.items() if (made := in_place(key, index[key], memory)) is not None]
+    there = {target.key for target in placed}
+    planned = targets(index, {key: box for key, box in wanted.items() if key not in there})
+    spans, later = _by_file(planned), _by_file(placed)
+    for some in (spans, later):
+        _refuse_unknown(checkpoint, some, manifest)
+        _refuse_outside(checkpoint, some, manifest)
+    needed = spans.keys() | later.keys()
     texts = {STATE, INDEX, *(file.name for file in manifest.files if file.name.endswith(".json"))}
-    files = [file for file in manifest.files if file.name in spans or (boxes is None and file.name not in texts)]
-    _refuse_unknown(checkpoint, spans, manifest)
-    _refuse_outside(checkpoint, spans, manifest)
+    files = [file for file in manifest.files if file.name in needed or (everything and file.name not in texts)]
     _in_threads(checkpoint, files, manifest.algorithm, spans)
     found = {target.key: _tensor(target, index[target.key]["dtype"]) for target in planned}
-    patches.lay_over(index, found, wanted)
+    patches.lay_over(index, found, {key: wanted[key] for key in found})
+    again = [file for file in files if file.name in later]
+    return found, partial(_in_threads, checkpoint, again, manifest.algorithm, later)
+
+
+def _by_file(planned: Iterable[Target]) -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = {}
+    for target in planned:
+        for span in target.spans:
+            found.setdefault(span.file, []).append(span)
     return found
 
 
@@ -93,7 +131,8 @@ def read_file(checkpoint: Path, file: File, algorithm: str, spans: Iterable[Span
 
 
 def _in_threads(checkpoint: Path, files: Sequence[File], algorithm: str, spans: Mapping[str, list[Span]]) -> None:
-    fillings = [Filling(checkpoint, file, algorithm, spans.get(file.name, ())) for file in files]
+    spare = Spare()
+    fillings = [Filling(checkpoint, file, algorithm, spans.get(file.name, ()), spare) for file in files]
     size_bytes = sum(file.size_bytes for file in files)
     _read_all(fillings, min(MOST_THREADS, len(os.sched_getaffinity(0)), -(-size_bytes // BLOCK_BYTES)))
 

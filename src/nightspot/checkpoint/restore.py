@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from nightspot.checkpoint import capture, manifest, random_state, reading
@@ -24,7 +25,7 @@ TOLD_A_TRY = 4  # so many of the latter count as one: mostly capacity was taken 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A whole checkpoint, read into memory and verified to the last byte; nothing live has changed."""
+    """A whole checkpoint, verified to the last byte, and read as far as it has no live home; nothing live has changed."""
 
     manifest: Manifest
     contents: Contents
@@ -108,7 +109,8 @@ class Search:
         self.check(head)
         if self.ranks.rank == 0:
             self.trying = _marker(self.staging or self.folder, name)
-            _note_try(self.trying)
+            with _noted(self.trying):
+                return Found(head, self.read(self.folder / name, head))
         return Found(head, self.read(self.folder / name, head))
 
     def excuse(self) -> None:
@@ -174,12 +176,24 @@ def _put_back(found: Found, states: Mapping[str, object]) -> Any:
     try:
         saved, random_states = capture.decode(contents.trees, states, _by_key(contents))
         contents.tensors.clear()  # what modules have copied shall not stay in memory beside them
+        _put_in_place(found)  # from here on live states change
         capture.put_back(states, saved)
-    except ConfigError:
+    except (ConfigError, LoadError):
         raise
     except Exception as error:
         raise LoadError(f"{found.manifest.name} is whole, but loading it failed: {error!r}") from error
     return random_states
+
+
+def _put_in_place(found: Found) -> None:
+    """Into live tensors. The bytes were verified a moment ago, and are again: what differs now was changed meanwhile."""
+    try:
+        found.contents.put()
+    except (DamagedError, OSError) as error:
+        raise LoadError(
+            f"{found.manifest.name} was whole, and changed while it was put back: {error}; the states in memory are "
+            "half of it, and must not be trained on: start this program again"
+        ) from error
 
 
 def _by_key(contents: Contents) -> Callable[[Mapping[str, Any]], Any]:
@@ -199,11 +213,25 @@ def _marker(folder: Path, name: str) -> Path:
     return folder / f"{LOADING}{name}"
 
 
-def _note_try(marker: Path) -> None:
-    """On a full disk without: it must not be what keeps a training from going on."""
-    with suppress(OSError), marker.open("ab") as file:
+@contextmanager
+def _noted(marker: Path) -> Iterator[None]:
+    """On a full disk without: it must not be what keeps a training from going on.
+
+    It is there at once, which is what a process that dies needs; that it outlives the machine is waited for beside the
+    reading, and before anything live changes.
+    """
+    with suppress(OSError), marker.open("ab", buffering=0) as file:
         file.write(NOTED)
-        file.flush()
+    flushing = Thread(target=_flush, args=[marker], name="nightspot-note")
+    flushing.start()
+    try:
+        yield
+    finally:
+        flushing.join()
+
+
+def _flush(path: Path) -> None:
+    with suppress(OSError), path.open("rb") as file:
         os.fsync(file.fileno())
 
 

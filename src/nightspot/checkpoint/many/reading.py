@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nightspot.checkpoint import manifest, reading
+from nightspot.checkpoint import _torch, manifest, reading
 from nightspot.checkpoint.capture import RANDOM
 from nightspot.checkpoint.errors import ConfigError, DamagedError
 from nightspot.checkpoint.manifest import INDEX, STATE, File, Manifest, rank_file
@@ -34,10 +34,21 @@ def read(checkpoint: Path, head: Manifest, live: Mapping[str, object], among: Ra
     except KeyError as error:
         raise DamagedError(f"{checkpoint.name}: its index lacks {error}") from error
     boxes = loading.boxes()
-    tensors = reading.read_tensors(checkpoint, head, index, boxes)
+    homes = _homes(trees, index, live) if among.size == written_by == 1 else {}
+    memories = {key: home.memory for key, home in homes.items() if key in boxes}
+    tensors, put = reading.read_around(checkpoint, head, index, boxes, memories)
+    tensors = {key: homes[key].tensor for key in memories} | tensors
     _verify_rest(checkpoint, head, set(_files(index, boxes)) | {STATE, INDEX, rank_file(among.rank)}, among)
     loading.check(tensors)
-    return Contents(trees, index, {told["key"]: loading.tensor(told, tensors) for told in placeholders(trees)})
+    return Contents(trees, index, {told["key"]: loading.tensor(told, tensors) for told in placeholders(trees)}, put)
+
+
+def _homes(trees: Mapping[str, Any], index: Mapping[str, Any], live: Mapping[str, object]) -> dict[str, Any]:
+    if not _torch.in_use():
+        return {}
+    from nightspot.checkpoint import _torch_homes
+
+    return dict(_torch_homes.find(trees, index, live))
 
 
 def _for_another_number(trees: Mapping[str, Any], own: Sequence[str], head: Manifest, among: Ranks) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def targets(states: Mapping[str, object]) -> dict[str, Any]:
     for state, value in states.items():
         module: Any = unwrapped(value)
         if _is_module(module):
-            found |= {f"{state}/{name}": tensor for name, tensor in _tensors(module)}
+            found |= {f"{state}/{name}": tensor for name, tensor in tensors(module)}
         elif _is_optimizer(value):
             named = _by_name(cast("torch.optim.Optimizer", value), states)
             found |= {f"{state}/state/{name}/": parameter for name, parameter in named.items()}
@@ -183,7 +183,8 @@ def _parameters(states: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
                 yield state, name, parameter
 
 
-def _tensors(module: Any) -> Iterator[tuple[str, Any]]:
+def tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers of a module, by name; tied ones by each of theirs."""
     yield from module.named_parameters(remove_duplicate=False)
     yield from module.named_buffers(remove_duplicate=False)
 
