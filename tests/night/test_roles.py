@@ -17,7 +17,7 @@ from nightspot.backends.simulated import Overheads, SimulatedBackends, Simulated
 from nightspot.errors import Unsure
 from nightspot.market.trace import NEVER, Trace
 from nightspot.model.attempt import AttemptOutcome, Phase, Role, RunOutcome
-from nightspot.model.capacity import Bounds, Market
+from nightspot.model.capacity import Bounds, Market, Sight
 from nightspot.model.decision import FOREVER_UTC, Decision, Holding, Observation, Want
 from nightspot.model.events import (
     CheckpointSeen,
@@ -55,6 +55,8 @@ class Second:
             return Decision((Want("spot"),), FOREVER_UTC, "on Spot")
         if probe is not None and self._takes_over(held, probe):
             return Decision((Want("spot"),), FOREVER_UTC, "Spot is there")
+        if probe is None and observation.seen("spot") is Sight.DOWN:
+            return Decision(BOTH[:1], observation.now_utc + 300.0, "on-demand; there is no Spot to ask for")
         return Decision(BOTH, FOREVER_UTC, "on-demand, and a request for Spot beside it")
 
     def _takes_over(self, held: Holding | None, probe: Holding) -> bool:
@@ -97,14 +99,7 @@ def test_a_handover_trains_on_until_the_other_is_ready_and_loses_what_it_takes()
 
 def test_where_capacity_is_seen_a_handover_boots_beside_on_demand_too() -> None:
     world = second(trace(2.0, first_up=False), queues=False, second_request=False, handover=True)
-
-    class SeesIt(Second):
-        def decide(self, observation: Observation, /) -> Decision:
-            wish = Second.decide(self, observation)
-            there = observation.seen("spot").value == "up" or observation.probe is not None
-            return wish if there or wish.wants != BOTH else dataclasses.replace(wish, wants=BOTH[:1])
-
-    on_demand_, spot_ = world.play(guarded(SeesIt(boots=True))).attempts
+    on_demand_, spot_ = world.play(guarded(Second(boots=True))).attempts
     assert (on_demand_.ended_utc, spot_.requested_utc) == (2 * HOUR + LEAD_S, 2 * HOUR)
     assert spot_.trained_from_utc == 2 * HOUR + LEAD_S
     assert spot_.outcome is AttemptOutcome.COMPLETED
