@@ -66,7 +66,7 @@ def test_what_the_shell_makes_of_a_pattern_after_fit_is_fitted_on_and_not_judged
 
 def test_who_judges_what_was_fitted_is_warned(cli: Cli, traces: list[Path]) -> None:
     assert cli("backtest", traces[0], "--fit", traces[0], *QUICK) == 0
-    assert "WARNING: 1 of the traces" in cli.err
+    assert "WARNING: fitted on, too: zone-a.json" in cli.err
 
 
 def test_pools_of_one_market_are_one_set_of_nights(cli: Cli, traces: list[Path]) -> None:
@@ -146,4 +146,27 @@ def test_a_file_that_is_no_trace_is_named_with_its_field(cli: Cli, tmp_path: Pat
     empty = tmp_path / "empty"
     empty.mkdir()
     assert cli("backtest", empty) == ExitCode.USAGE
-    assert "no trace in it" in cli.err
+    assert "no trace in it" in " ".join(cli.err.replace("│", " ").split())  # wrapped, as long as its path is
+
+
+def test_a_file_without_anything_is_said_to_be_empty(cli: Cli, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("\n")
+    assert cli("backtest", nothing) == ExitCode.BAD_JOB_FILE
+    assert "nothing.json: the file = '': it is empty" in cli.err
+
+
+def test_a_trace_that_is_fitted_on_or_given_twice_is_warned_of_by_name(cli: Cli, traces: list[Path]) -> None:
+    assert cli("backtest", traces[0], traces[1], "--fit", traces[0], *QUICK) == 0
+    assert "WARNING: fitted on, too: zone-a.json;" in cli.err
+    assert "fitted on 1 trace:" in " ".join(cli.out.split())
+    assert cli("backtest", traces[0], traces[1], traces[0], "--leave-one-out", *QUICK) == 0
+    assert "WARNING: given twice: zone-a.json;" in cli.err
+
+
+def test_nothing_is_a_negative_nothing(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "two-hours.json"
+    path.write_text(json.dumps({"metadata": {"gap_seconds": 180}, "data": [1] * 40 + [0] * 440}))
+    assert cli("backtest", path, "--policy", "greedy", "--every", "24h", "--jobs", "1") == 0
+    assert "$2.700" in cli.out  # 2 h on Spot, 3 minutes of them start-up; then 2.1 h on on-demand
+    assert "-0.0 %" not in cli.out

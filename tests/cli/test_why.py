@@ -68,7 +68,13 @@ def test_another_policy_has_its_reason_and_no_costs(cli: Cli, tmp_path: Path, pl
 
 
 @pytest.mark.parametrize(
-    ("at", "said"), [("soon", "is no time"), ("25:00", "is no time"), ("2001-01-01T00:00", "not open yet")]
+    ("at", "said"),
+    [
+        ("soon", "is no time"),
+        ("25:00", "is no time"),
+        ("2001-01-01T00:00", "not open yet"),
+        ("2101-01-01T00:00", "was over by then"),
+    ],
 )
 def test_a_time_that_is_none_is_one_clear_error(night: tuple[Cli, str], at: str, said: str) -> None:
     cli, run_id = night

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightspot.jobfile import check_fits, load_job, plan_night, starter
+from nightspot.policy.names import POLICY_OPTIONS
 from tests.jobfile.files import EVENING_UTC, written
 
 OPTION = re.compile(r"# ([a-z_]+ = .*)")
@@ -33,6 +34,11 @@ def test_the_starter_runs_as_it_stands_compressed_or_not(tmp_path: Path, scale: 
 @given(st.text(max_size=60))
 def test_any_folders_name_makes_a_job_that_runs(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     assert plan(tmp_path_factory.getbasetemp(), starter(name)).endswith("-20261125T0800Z")
+
+
+def test_every_policy_is_named_in_it() -> None:
+    line = next(line for line in starter().splitlines() if line.startswith("# What weighs Spot and on-demand"))
+    assert all(name in line for name in POLICY_OPTIONS)
 
 
 def test_the_answers_are_in_it(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_words_are_states_too() -> None:
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("", "timestamp is missing"),
+        ("", "it is empty"),
         ("when,available\n0,1\n1,0\n", "timestamp is missing"),
         ("timestamp,zone\n0,a\n", "available is missing"),
         ("timestamp,available\n0,1\n", "two lines"),

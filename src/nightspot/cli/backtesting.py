@@ -136,7 +136,7 @@ def markets(
     """One for each Trace, or one of them all, each with what is known of it. Raises typer.BadParameter, JobFileError for no trace."""
     paths = files(given, "TRACE")
     traces = read(paths, reading, "TRACE")
-    _warn_of_same(paths, knowledge.fit, say)
+    _warn_of_same(paths, knowledge, say)
     flips = known(list(traces.values()), knowledge, reading)
     if multi_pool:
         market = Recorded(tuple(traces), tuple(traces.values()), tuple(flips))
@@ -160,12 +160,19 @@ def known(traces: Sequence[Trace], knowledge: Knowledge, reading: Reading) -> Se
     return [None] * len(traces)
 
 
-def _warn_of_same(paths: Sequence[Path], others: Sequence[Path], say: Callable[[str], None]) -> None:
-    same = {path.resolve() for path in paths} & {path.resolve() for path in files(others, "--fit")}
+def _warn_of_same(paths: Sequence[Path], knowledge: Knowledge, say: Callable[[str], None]) -> None:
+    judged = [path.resolve() for path in paths]
+    same = set(judged) & {path.resolve() for path in files(knowledge.fit, "--fit")}
     if same:
-        say(
-            f"WARNING: {len(same)} of the traces are fitted on, too: that is no proof. --leave-one-out fits on the others"
-        )
+        say(f"WARNING: fitted on, too: {_listed(same)}; that is no proof. --leave-one-out fits on the others")
+    twice = {path for path in judged if judged.count(path) > 1}
+    if twice and knowledge.leave_one_out:
+        say(f"WARNING: given twice: {_listed(twice)}; each is judged on what it was fitted to, and that is no proof")
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    names = sorted(path.name for path in paths)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def files(given: Sequence[Path], option: str) -> list[Path]:

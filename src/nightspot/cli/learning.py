@@ -56,7 +56,10 @@ def knowledge_of(home: Home) -> Knowledge:
     except FileNotFoundError:
         return NOTHING
     except (OSError, UnicodeDecodeError) as error:
-        raise JobFileError(str(home.market_file), "", None, f"cannot be read ({error})", REMEDY) from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise JobFileError(
+            str(home.market_file), "", home.market_file.name, f"it cannot be read ({reason})", REMEDY
+        ) from None
     return from_text(text, str(home.market_file))
 
 

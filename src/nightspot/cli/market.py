@@ -124,7 +124,7 @@ def _traces(path: Path, need: Optional[int], price_cap: Optional[float]) -> dict
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise JobFileError(
-            str(path), "", None, f"cannot be read ({reason})", "Name a file of recorded capacity."
+            str(path), "", str(path), f"it cannot be read ({reason})", "Name a file of recorded capacity."
         ) from None
     return dict(read_traces(text, str(path), need=need, price_cap_usd_per_hour=price_cap))
 

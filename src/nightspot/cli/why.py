@@ -93,6 +93,9 @@ def _state_at(records: Sequence[Record], at: str | None) -> tuple[RunState, floa
         at_utc = _time(at, opened)
         if at_utc < opened.opened_utc:
             raise typer.BadParameter(f"the run was not open yet: it was opened at {_local(opened, opened.opened_utc)}")
+        closed = next((r.event for r in records if isinstance(r.event, RunClosed)), None)
+        if closed is not None and at_utc > closed.at_utc:
+            raise typer.BadParameter(f"the run was over by then: it ended at {_local(opened, closed.at_utc)}")
         return _until(records, at_utc), at_utc
     if whole.outcome is None:
         return whole, market_now_utc(whole)

@@ -16,7 +16,7 @@ command = {command}
 # artifact = {{ path = "model.pt", publish = "models/{{name}}-{{night}}.pt" }}   # the finished model, and its final name
 # environment = {{ OMP_NUM_THREADS = "4" }}
 
-# How Spot and on-demand are weighed: reserve, greedy, timed-fallback, uniform-progress, spot-only or on-demand.
+# What weighs Spot and on-demand: planned, reserve, greedy, timed-fallback, uniform-progress, spot-only or on-demand.
 # The guard stands around each: it keeps enough time to finish on on-demand.
 policy = "planned"
 

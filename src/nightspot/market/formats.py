@@ -40,6 +40,8 @@ def read_traces(
     JobFileError, naming the file and the field, where it is none of the formats, or a price history comes without a cap.
     """
     start = text.lstrip()[:1]
+    if not start:
+        raise JobFileError(name, "", "", "it is empty", CSV_FORMAT)
     if start not in ("{", "["):
         return {name: _csv_trace(text, name, need)}
     document = _json(text, name)

@@ -17,7 +17,7 @@ from nightspot.errors import JobFileError
 
 GRID_PER_S = 1024.0
 NEVER_AGAIN_UTC = math.inf
-FORMAT = 'a trace is {"metadata": {"gap_seconds": 600}, "data": [0, 1, 1]}'
+FORMAT = 'A trace is {"metadata": {"gap_seconds": 600}, "data": [0, 1, 1]}'
 
 
 def on_grid(seconds: float) -> float:

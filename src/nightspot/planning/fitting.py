@@ -25,4 +25,5 @@ def fit_on_the_others(traces: Sequence[Trace]) -> list[Flips]:
 
 
 def _flips(exposure: Exposure, traces: int) -> Flips:
-    return fitted(exposure, f"fitted on {traces} traces: {exposure.flips:.0f} flips in {exposure.hours:.0f} h")
+    on = "1 trace" if traces == 1 else f"{traces} traces"
+    return fitted(exposure, f"fitted on {on}: {exposure.flips:.0f} flips in {exposure.hours:.0f} h")

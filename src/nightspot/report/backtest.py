@@ -70,7 +70,7 @@ def _cells(policy: PolicyFacts) -> tuple[str | Text, ...]:
 
 
 def _percent(share: Optional[float]) -> str:
-    return "-" if share is None else f"{share * 100:.1f} %"
+    return "-" if share is None else f"{round(share * 100, 1) + 0.0:.1f} %"
 
 
 def _notes(facts: BacktestFacts) -> list[Text]:
