@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nightspot.cli.learning import knowledge_of, taught
+from nightspot.cli.home import Home
+from nightspot.cli.learning import knowledge_if_any, knowledge_of, taught
 from nightspot.errors import ExitCode
 from nightspot.market.climate import Climate
 from nightspot.model.capacity import Market, Pool
@@ -62,8 +63,6 @@ def test_the_same_trace_does_not_count_twice_unless_it_replaces_what_was(cli: Cl
 def test_tonights_job_gets_the_rates_of_its_pool_and_on_demand_gets_none(cli: Cli, trace: Path) -> None:
     assert all(pool.flips is None for pool in taught(JOB, MemoryJournal()).pools)
     cli("market", "fit", trace, "--pool", KEY)
-    from nightspot.cli.home import Home
-
     spot, dear = taught(JOB, MemoryJournal(), knowledge_of(Home(cli.home))).pools
     assert spot.flips is not None
     assert "of this pool" in spot.flips.source
@@ -131,3 +130,16 @@ def test_a_damaged_file_of_ours_is_said_by_name_and_nothing_is_lost(cli: Cli, tr
 
 def test_a_picture_is_refused_before_anything_is_done_where_it_cannot_be_one(cli: Cli, tmp_path: Path) -> None:
     assert cli("market", "show", "--picture", tmp_path / "market.txt") == ExitCode.USAGE
+
+
+def test_a_damaged_file_of_ours_keeps_no_night_from_being_run(cli: Cli, tmp_path: Path) -> None:
+    cli("init", tmp_path / "job.toml")
+    cli.home.mkdir(exist_ok=True)
+    (cli.home / "market.json").write_text("{")
+    rows = cli.json("doctor", tmp_path / "job.toml")
+    (row,) = [row for row in rows if row["about"] == "market"]
+    assert row["mark"] == "wrong"
+    assert "market.json" in row["what"]
+    said: list[str] = []
+    assert knowledge_if_any(Home(cli.home), said.append) == {}
+    assert "goes on without it" in said[0]

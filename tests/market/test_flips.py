@@ -54,6 +54,12 @@ def test_the_first_span_of_a_trace_has_no_known_age_and_the_last_no_known_end() 
     assert sum(exposure.up_flips) == 1
 
 
+def test_a_trace_that_never_flips_is_at_least_as_old_as_it_was_watched() -> None:
+    exposure = watched_trace(Trace.from_ticks([1] * 24, HOUR_S))
+    assert sum(exposure.up_h) == pytest.approx(24.0)
+    assert exposure.flips == 0
+
+
 def test_exposures_add_up() -> None:
     one, other = watched([(0.0, 1.0, True, True)]), watched([(0.0, 3.0, False, True)])
     both = watched([(0.0, 1.0, True, True), (0.0, 3.0, False, True)])

@@ -121,6 +121,25 @@ def test_decisions_are_told_with_their_reasons_and_who_made_them() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("pool", "bound_s", "start_s"),
+    [("od", 6 * 3600.0, LEAD_S), ("spot", 6 * 3600.0, LEAD_S), ("", 1200.0, 1200.0)],
+    ids=["as it took", "as another took", "nothing trained: the bound"],
+)
+def test_a_long_bound_does_not_flatter_the_saving_where_a_start_up_was_seen(
+    pool: str, bound_s: float, start_s: float
+) -> None:
+    begun = launched(1, pool or "spot", 0.0, 0.0)
+    night = records(
+        opened(bounds={"od": Bounds(bound_s)}),
+        begun if pool else begun[:2],
+        CheckpointSeen(LEAD_S + 5 * UNIT_S, 1, 5.0),
+    )
+    facts = facts_of(night)
+    assert facts.on_demand_cost_usd == pytest.approx((start_s + facts.work_s) / 3600 * 3.0)
+    assert facts.work_s > 0
+
+
 def test_a_damaged_checkpoint_costs_all_that_is_done_again() -> None:
     """Three epochs were reported safe, but the next attempt began at 1: 2.5 were done again."""
     night = records(

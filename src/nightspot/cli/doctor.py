@@ -14,7 +14,7 @@ from rich.text import Text
 from nightspot.cli import gate
 from nightspot.cli import world as worlds
 from nightspot.cli.home import Home
-from nightspot.cli.learning import knowledge_of, taught
+from nightspot.cli.learning import knowledge_if_any, taught
 from nightspot.cli.quoting import quoted
 from nightspot.cli.run import JOB_FILE
 from nightspot.cli.shell import Shell, shell_of
@@ -37,7 +37,7 @@ STYLES = {"fatal": "bold red", "wrong": "yellow", "unchecked": "cyan", "fine": "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One finding. `about` is the backend that has it, or `job file`, or `drill`."""
+    """One finding. `about` is the backend that has it, or `job file`, `drill` or `market`."""
 
     mark: str
     about: str
@@ -80,7 +80,10 @@ def _rows(home: Home, job_file: JobFile, plan: PlannedNight) -> Iterator[Row]:
     """The window first, then each backend's own, in the order of the pools."""
     anchors = Anchors(plan.market_now_utc, time.time(), plan.job.time_scale, plan.start_utc)
     world = worlds.open_world(home, anchors)
-    job = taught(plan.job, home.read_journal(), knowledge_of(home))
+    said: list[str] = []
+    job = taught(plan.job, home.read_journal(), knowledge_if_any(home, said.append))
+    for sentence in said:
+        yield _row(Finding(sentence, "Move it away; `nightspot market fit` makes a new one."), "market")
     yield _row(_window(world, job, job_file.file, plan), "job file")
     for name in dict.fromkeys(pool.backend for pool in job.pools):
         for finding in _checked(world, job, name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Iterable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 from nightspot.cli.home import Home
 from nightspot.errors import JobFileError
@@ -61,6 +61,15 @@ def knowledge_of(home: Home) -> Knowledge:
             str(home.market_file), "", home.market_file.name, f"it cannot be read ({reason})", REMEDY
         ) from None
     return from_text(text, str(home.market_file))
+
+
+def knowledge_if_any(home: Home, say: Callable[[str], None]) -> Knowledge:
+    """The same for tonight: a damaged file is said, and stands in no deadline's way."""
+    try:
+        return knowledge_of(home)
+    except JobFileError as error:
+        say(f"{error} Tonight's plan goes on without it")
+        return NOTHING
 
 
 def with_nights(job: Job, nights: Iterable[Sequence[Record]], knowledge: Knowledge) -> Knowledge:

@@ -15,7 +15,7 @@ from nightspot.cli.hearing import HeardJournal
 from nightspot.cli.home import Home
 from nightspot.cli.hooks import HookRunner
 from nightspot.cli.interrupts import Interrupts, OnInterrupt
-from nightspot.cli.learning import bounds_of, knowledge_of, taught
+from nightspot.cli.learning import bounds_of, knowledge_if_any, taught
 from nightspot.cli.quoting import quoted
 from nightspot.cli.screen import Screen
 from nightspot.cli.troubles import Troubles
@@ -50,7 +50,7 @@ def begin(
     anchors = Anchors(plan.market_now_utc, anchor_real_utc, plan.job.time_scale, plan.start_utc)
     world = reacting(worlds.open_world(home, anchors), plan.job)
     margin_s = world.settings.reaction_s
-    job = taught(plan.job, journal, knowledge_of(home))
+    job = taught(plan.job, journal, knowledge_if_any(home, screen.say))
     check_fits(job, job_file.file, max(plan.start_utc, plan.market_now_utc), plan.deadline_utc, margin_s)
     check_surroundings(world, job, job_file.file, screen.say)
     job = quoted(world.backends, job, job_file.file, time.time(), screen.say)

@@ -99,9 +99,11 @@ def _state_at(records: Sequence[Record], at: str | None) -> tuple[RunState, floa
         return _until(records, at_utc), at_utc
     if whole.outcome is None:
         return whole, market_now_utc(whole)
-    decided = [r.event.at_utc for r in records if isinstance(r.event, DecisionChanged)]
-    at_utc = decided[-1] if decided else opened.opened_utc
-    return _until(records, at_utc), at_utc
+    decided = [index for index, record in enumerate(records) if isinstance(record.event, DecisionChanged)]
+    if not decided:
+        return _until(records, opened.opened_utc), opened.opened_utc
+    # What was done about it, at the same time, came after.
+    return replay([record.event for record in records[: decided[-1] + 1]]), records[decided[-1]].event.at_utc
 
 
 def _until(records: Sequence[Record], at_utc: float) -> RunState:

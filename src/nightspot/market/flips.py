@@ -88,7 +88,10 @@ def watched(spans: Iterable[Span]) -> Exposure:
 
 
 def watched_trace(trace: Trace, from_fraction: float = 0.0, to_fraction: float = 1.0) -> Exposure:
-    """All of a recorded Trace, or a part of it. Its first span is left out (nobody knows its age), its last did not end."""
+    """All of a recorded Trace, or a part of it. Its first span is left out (nobody knows its age), its last did not end.
+
+    One that never flips is all there is, and is at least as old as it was watched: it counts from age 0.
+    """
     return watched(_spans(trace, from_fraction, to_fraction))
 
 
@@ -97,7 +100,7 @@ def _spans(trace: Trace, from_fraction: float, to_fraction: float) -> Iterator[S
     end_utc = trace.start_utc + trace.period_s * to_fraction
     spans = list(trace.spans(begin_utc, end_utc))
     for index, (since_utc, until_utc, up) in enumerate(spans):
-        if index:
+        if index or len(spans) == 1:
             yield 0.0, (until_utc - since_utc) / HOUR_S, up, index + 1 < len(spans)
 
 

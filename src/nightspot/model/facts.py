@@ -91,7 +91,7 @@ class Remark:
 class RunFacts:
     """One night, as reports and programs are told of it. `outcome` is None while it is open.
 
-    `work_s` is the work that was done, at speed 1; on-demand alone would have billed it and one lead of `guard_pool`.
+    `work_s` is the work that was done, at speed 1; on-demand alone would have billed it and one start-up on `guard_pool`.
     `unpriced`: Pools that were used and whose price nobody knows; `cost_usd` is without them.
     """
 
@@ -266,8 +266,7 @@ def _with_bill(facts: RunFacts, opened: RunOpened) -> RunFacts:
     pool = guard_pool(opened)
     if pool is None or facts.work_s <= 0:
         return replace(facts, guard_pool=pool.id if pool else None)
-    bounds = opened.bounds.get(pool.id)
-    against_usd = _cost_usd((bounds.lead_s if bounds else 0.0) + facts.work_s / pool.speed, pool)
+    against_usd = _cost_usd(_start_up_s(facts, opened, pool) + facts.work_s / pool.speed, pool)
     saving_usd = against_usd - facts.cost_usd
     return replace(
         facts,
@@ -276,6 +275,19 @@ def _with_bill(facts: RunFacts, opened: RunOpened) -> RunFacts:
         saving_usd=saving_usd,
         saving_percent=100.0 * saving_usd / against_usd if against_usd > 0 else 0.0,
     )
+
+
+def _start_up_s(facts: RunFacts, opened: RunOpened, pool: Pool) -> float:
+    """As long as that Pool took tonight, else as the others did; its bound where nothing trained: a bound flatters the saving."""
+    took_s = {
+        a.number: max(0.0, a.training_utc - a.started_utc - a.queued_s)
+        for a in facts.attempts
+        if a.training_utc is not None and a.incarnation == 1 and not a.probed
+    }
+    own_s = [took_s[a.number] for a in facts.attempts if a.pool == pool.id and a.number in took_s]
+    measured_s = own_s or list(took_s.values())
+    bounds = opened.bounds.get(pool.id)
+    return sum(measured_s) / len(measured_s) if measured_s else (bounds.lead_s if bounds else 0.0)
 
 
 def _cost_usd(held_s: float, pool: Pool) -> float:
