@@ -43,6 +43,7 @@ bench: $(TESTS_READY)
 	$(BIN)/python benchmarks/saves.py $(BENCH)
 	$(BIN)/python benchmarks/restores.py $(BENCH)
 	$(BIN)/python benchmarks/overhead.py $(BENCH)
+	$(BIN)/python benchmarks/uploads.py
 
 # How good the policies are, on recorded capacity: make bench-policy TRACES=folder BENCH="--every 3". Without TRACES, on pools that are made up.
 bench-policy: $(READY)

@@ -237,8 +237,6 @@ def main() -> int:
         training.step()
         size_gb = state.size_bytes(training.tensors()) / 1e9
         print(f"restore, state {size_gb:.2f} GB; medians of {options.rounds} rounds")
-        if options.device == "cpu":
-            print("GPU: not measured; --device cuda does it where there is one")
         show(compare(training, folder, options.rounds))
         whole_s = first_steps(options, folder)
         print(

@@ -127,12 +127,13 @@ def options(description: str | None) -> argparse.ArgumentParser:
 
 
 def machine(folder: Path, device: str) -> str:
-    """One line: what the figures hang on."""
+    """What the figures hang on; and that no GPU was measured, where none was."""
     where = torch.cuda.get_device_name() if device != "cpu" else f"{platform.machine()} CPU"
     load = os.getloadavg()[0]
     return (
         f"machine: {os.cpu_count()} cores, {file_system(folder)}, torch {torch.__version__} on {where}, "
         f"{torch.get_num_threads()} threads, load {load:.1f} at the start"
+        + ("\nGPU: not measured; --device cuda does it where there is one" if device == "cpu" else "")
     )
 
 
