@@ -37,6 +37,18 @@ def test_a_good_local_night_says_what_is_fine_makes_nothing_and_ends_with_0(cli:
     assert not cli.home.exists()
 
 
+def test_consent_to_what_no_pool_can_do_is_said_and_to_what_one_can_is_fine(cli: Cli, tmp_path: Path) -> None:
+    """On this machine capacity is seen, and nothing queues; two at once can be held."""
+    both = ["--set", "policy.second_request=true", "--set", "policy.handover=true", "--json"]
+    assert cli("doctor", local_job(tmp_path), *both) == 0
+    told = {row["what"]: row["mark"] for row in json.loads(cli.out) if "policy." in row["what"]}
+    assert set(told.values()) == {"wrong", "fine"}
+    wrong = next(what for what, mark in told.items() if mark == "wrong")
+    assert wrong.startswith("policy.second_request is allowed, and ")
+    assert cli("doctor", local_job(tmp_path), "--json") == 0
+    assert "policy." not in cli.out
+
+
 @pytest.mark.parametrize(
     ("why", "said"),
     [

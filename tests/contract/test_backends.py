@@ -352,8 +352,8 @@ def test_a_successor_goes_on_where_the_last_checkpoint_was(world: World) -> None
 
 
 def test_a_probe_waits_for_go_and_then_goes_on_where_the_other_was_let_go(world: World) -> None:
-    assert can(world).beside
-    assert can(world).handover
+    if not can(world).beside:
+        pytest.skip("it holds one at a time")
     first = launched(world, spec(world, number=1, units=40.0, save_every=5.0))
     first.until(saves)
     probe = launched(world, spec(world, number=2, units=40.0, save_every=5.0, role=Role.PROBE))
@@ -374,6 +374,8 @@ def test_a_probe_waits_for_go_and_then_goes_on_where_the_other_was_let_go(world:
 
 
 def test_a_probe_that_is_told_to_stop_has_never_trained(world: World) -> None:
+    if not can(world).beside:
+        pytest.skip("it holds one at a time")
     probe = launched(world, spec(world, units=ENDLESS, role=Role.PROBE))
     probe.until(lambda report: any(isinstance(n, PhaseSeen) and n.phase is Phase.READY for n in report.news))
     probe.backend.tell(probe.handle, "stop", world.now_utc())

@@ -188,6 +188,13 @@ def test_an_epoch_is_no_interval_where_the_job_counts_something_else(tmp_path: P
         job_in(tmp_path, "work={units=2,unit='shard',each='12min'}", "checkpoint.interval=2 epochs")
 
 
+def test_two_are_held_at_once_only_where_the_job_file_says_so(tmp_path: Path) -> None:
+    job = planned(job_in(tmp_path)).job
+    assert (job.second_request, job.handover) == (False, False)
+    job = planned(job_in(tmp_path, "policy.second_request=true", "policy.handover=true")).job
+    assert (job.second_request, job.handover) == (True, True)
+
+
 def test_a_planned_night_survives_the_journal(tmp_path: Path) -> None:
     night = planned(job_in(tmp_path, *EVERYTHING))
     opened = RunOpened(0.0, night.run_id, "n", night.job, night.start_utc, night.deadline_utc, 0.0, {})
