@@ -28,6 +28,7 @@ from nightspot.policy.planned.ahead import (
 )
 from nightspot.policy.planned.asking import Bools, ask_cost, probe_pays
 from nightspot.policy.planned.scene import Scene
+from nightspot.policy.planned.seen import choose_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ def choose(scene: Scene) -> Choice:
     """The cheapest for the coming tick; until the first tick at which another would be, if nothing flips."""
     likely = _as_it_is(scene)
     if likely is not None:
-        return _choose_along(scene, likely)
+        seen = choose_seen(scene)
+        return _with_probe(scene, *seen) if seen is not None else _choose_along(scene, likely)
     now = path_of(scene, ON_DEMAND if scene.held is not None else WAIT, 1)
     choices = _in_order(scene)
     of = _best_up(scene, now)
@@ -80,9 +82,14 @@ def _choose_along(scene: Scene, likely: int) -> Choice:
     best = _cheapest(costs, scene)
     what = choices[best[0]]
     until_s = _first(best != best[0], path) if what == likely else _until_s(scene, what, of)
+    return _with_probe(
+        scene, what, until_s, {choice: float(row[0]) for choice, row in zip(choices, costs, strict=True)}
+    )
+
+
+def _with_probe(scene: Scene, what: int, until_s: float, costs: dict[int, float]) -> Choice:
     probe, probe_s = _probe(scene) if what == ON_DEMAND else (None, math.inf)
-    values = {choice: float(row[0]) for choice, row in zip(choices, costs, strict=True)}
-    return Choice(what, min(until_s, probe_s), values, probe)
+    return Choice(what, min(until_s, probe_s), costs, probe)
 
 
 def _in_order(scene: Scene) -> list[int]:

@@ -34,30 +34,38 @@ class Grid:
     reaction: float
 
 
-def grid_of(observation: Observation) -> Grid:
-    """The grid, and where on it now is."""
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What of it stays the same all night. `assured`: its ticks are those that are assured."""
+
+    tick_s: float
+    window_s: float
+    unit_s: float
+    reaction: float
+    assured: bool
+
+
+def steps_of(observation: Observation) -> Steps:
+    """Its steps."""
     window_s = max(observation.deadline_utc - observation.tail_s - observation.start_utc, SLIGHT)
     fastest = max([pool.speed for pool in observation.pools])
-    left_s = max(observation.left_s, 0.0)
-    assured_s = max([a.assured_s for a in observation.abilities.values()], default=0.0)
-    if assured_s > 0.0:
-        return _of_ticks(assured_s, left_s, window_s, fastest, observation.reaction_s)
-    leads_s = [bounds.lead_s for bounds in observation.bounds.values()]
-    tick_s = max(
-        window_s / TICKS_MOST, max(leads_s, default=0.0) / LEAD_TICKS_MOST, min(observation.reaction_s, window_s)
-    )
-    tick = math.floor(left_s / tick_s + SLIGHT)
-    next_s = max(0.0, left_s - tick * tick_s) or tick_s
-    most = max(tick, math.floor(window_s / tick_s + SLIGHT))
+    reaction_s = observation.reaction_s
+    tick_s = max([a.assured_s for a in observation.abilities.values()], default=0.0)
+    if tick_s > 0.0:
+        return Steps(tick_s, window_s, tick_s * fastest, max(1.0, round(reaction_s / tick_s, 3)), assured=True)
+    lead_s = max([bounds.lead_s for bounds in observation.bounds.values()], default=0.0)
+    tick_s = max(window_s / TICKS_MOST, lead_s / LEAD_TICKS_MOST, min(reaction_s, window_s))
     # What is let stand for a tick is seen to a reaction later.
-    reaction = 1.0 + round(observation.reaction_s / tick_s, 3)
-    return Grid(tick_s, tick, 0.0, most, next_s, tick_s - next_s, tick_s * fastest, reaction)
+    return Steps(tick_s, window_s, tick_s * fastest, 1.0 + round(reaction_s / tick_s, 3), assured=False)
 
 
-def _of_ticks(tick_s: float, left_s: float, window_s: float, fastest: float, reaction_s: float) -> Grid:
+def grid_of(steps: Steps, observation: Observation) -> Grid:
+    """The grid, and where on it now is."""
+    tick_s, left_s = steps.tick_s, max(observation.left_s, 0.0)
     tick = math.floor(left_s / tick_s + SLIGHT)
-    spare = round(left_s / tick_s - tick, 6)
-    most = max(tick, math.floor(window_s / tick_s + SLIGHT))
-    return Grid(
-        tick_s, tick, max(0.0, spare), most, tick_s, 0.0, tick_s * fastest, max(1.0, round(reaction_s / tick_s, 3))
-    )
+    most = max(tick, math.floor(steps.window_s / tick_s + SLIGHT))
+    if steps.assured:
+        spare = max(0.0, round(left_s / tick_s - tick, 6))
+        return Grid(tick_s, tick, spare, most, tick_s, 0.0, steps.unit_s, steps.reaction)
+    next_s = max(0.0, left_s - tick * tick_s) or tick_s
+    return Grid(tick_s, tick, 0.0, most, next_s, tick_s - next_s, steps.unit_s, steps.reaction)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Sequence
 
 from nightspot.model.attempt import Role
-from nightspot.model.capacity import Market, Offer, Pool, Sight
+from nightspot.model.capacity import Offer, Pool, Sight
 from nightspot.model.decision import Holding, Observation
 from nightspot.policy.base import on_demand_choice
-from nightspot.policy.guard import planned_with, refused_after_s
 from nightspot.policy.planned.grid import SLIGHT, Grid, grid_of
-from nightspot.policy.planned.market import any_of, chances
-from nightspot.policy.planned.problem import Chances, Place, Problem
-from nightspot.policy.planned.solve import Plan, solve
-
-# What is taken for a price where nobody knows one: on-demand's, and of that a share for Spot.
-USUAL_USD, USUAL_SPOT = 1.0, 0.3
-HOUR_S = 3600.0
+from nightspot.policy.planned.problem import Problem
+from nightspot.policy.planned.solve import Plan
+from nightspot.policy.planned.terms import plans_of, terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,63 +92,17 @@ class Scene:
 
 def scene_of(observation: Observation) -> Scene | None:
     """What the plan is asked; None where there is no Spot to plan for, or no on-demand Pool to plan with."""
-    on_demand = on_demand_choice(observation)
-    pools = tuple([p for p in observation.pools if p.market is Market.SPOT])
-    if on_demand is None or not pools:
+    terms = terms_of(observation)
+    on_demand = terms.on_demand or on_demand_choice(observation)
+    if on_demand is None or not terms.spots:
         return None
-    grid = grid_of(observation)
-    problems = _problems(observation, on_demand, pools, grid)
+    grid = grid_of(terms.steps, observation)
+    plans = plans_of(terms, observation, on_demand, grid)
     held = _held(observation, on_demand, grid)
     left_s = observation.work.left_s - observation.work.undurable_s
-    spots = [_spot(observation, pool, solve(problems[pool.id]), grid) for pool in pools]
-    market = spots[0].plan if len(pools) == 1 else solve(problems[""])
+    spots = [_spot(observation, pool, plan, grid) for pool, plan in zip(terms.spots, plans.spots, strict=True)]
     work = min(max(left_s, 0.0), observation.work.total_s) / grid.unit_s
-    return Scene(grid, work, on_demand, held, market, tuple(spots))
-
-
-def _problems(observation: Observation, on_demand: Pool, pools: Sequence[Pool], grid: Grid) -> dict[str, Problem]:
-    """By Pool id; under "" that of a Pool like the mean of them."""
-    way_out, out = _place(observation, on_demand, on_demand, grid), round(_out_s(observation) / grid.tick_s, 6)
-    work = math.ceil(observation.work.total_s / grid.unit_s - SLIGHT) + 1
-    redo = round(observation.work.redo_s / grid.unit_s, 3)
-    abilities = [observation.abilities[pool.id] for pool in pools]
-    blind = all(can.queues and not can.beside for can in abilities)
-    moves = all(can.handover for can in abilities)
-    loses = max([can.handover_s for can in abilities]) / grid.unit_s if moves else -1.0
-
-    def problem(spot: Place, odds: Chances) -> Problem:
-        return Problem(
-            grid.tick_s, grid.most, grid.spare, work, way_out, spot, odds, out, grid.reaction, redo, blind, loses
-        )
-
-    places = [_place(observation, pool, on_demand, grid) for pool in pools]
-    found = {pool.id: problem(place, chances(pool, pools)) for pool, place in zip(pools, places, strict=True)}
-    if len(pools) > 1:
-        number = len(places)
-        mean = Place(
-            sum([p.price for p in places]) / number,
-            sum([p.speed for p in places]) / number,
-            sum([p.lead for p in places]) / number,
-        )
-        found[""] = problem(mean, any_of(pools))
-    return found
-
-
-def _out_s(observation: Observation) -> float:
-    """Beyond the work, what the guard counts for the way to on-demand."""
-    ways = planned_with(observation)
-    refusals_s = sum([refused_after_s(observation, p) for p in ways[: observation.guard_pools - 1]])
-    stop_s = max([bounds.stop_s for bounds in observation.bounds.values()], default=0.0)
-    return stop_s + refusals_s + max([observation.lead_s(p.id) for p in ways], default=0.0)
-
-
-def _place(observation: Observation, pool: Pool, on_demand: Pool, grid: Grid) -> Place:
-    usd_per_hour = pool.price_usd_per_hour
-    if usd_per_hour <= 0.0:
-        usual = on_demand.price_usd_per_hour or USUAL_USD
-        usd_per_hour = usual if pool.market is Market.ON_DEMAND else usual * USUAL_SPOT
-    speed = pool.speed * grid.tick_s / grid.unit_s
-    return Place(usd_per_hour * grid.tick_s / HOUR_S, speed, round(observation.lead_s(pool.id) / grid.tick_s, 6))
+    return Scene(grid, work, on_demand, held, plans.market, tuple(spots))
 
 
 def _held(observation: Observation, pool: Pool, grid: Grid) -> Held | None:

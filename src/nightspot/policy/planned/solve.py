@@ -29,7 +29,7 @@ NEVER = np.float32(1e9)
 EQUAL = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Costs in USD from `t` ticks before the end on, in float32, index of work last.
 
@@ -37,6 +37,8 @@ class Plan:
     held it for `level` ticks (0: it is launched now). Where the guard would not allow it, they are what it would cost if it did.
     Blind, `on_demand[t, 0 or 1, unseen, w]` is of launching it, and of it once it trains; `drop[t, unseen, w]` of leaving it for a queue.
     `beside[t, level, age, w]`: of holding Spot beside on-demand for that tick; at the last level, of moving to it.
+
+    No two are equal: what is worked out of one is remembered by which it is.
     """
 
     problem: Problem
