@@ -121,6 +121,27 @@ def test_a_run_is_as_long_as_the_action_stays_the_same(holds: int) -> None:
         assert actions.run[tick, age, index] == run
 
 
+@pytest.mark.parametrize("holds", [TAKE_ON_DEMAND, TAKE_SPOT, TAKE_NOTHING])
+def test_what_is_sure_stays_the_same_however_age_grows(holds: int) -> None:
+    plan = scenes(1, 9)[0].plan
+    actions = actions_of(plan, holds, up=True)
+    done = 0 if holds == TAKE_NOTHING else 1
+    rng, longest = random.Random(holds), 0
+    for _ in range(300):
+        tick, age, index = (
+            rng.randrange(1, plan.problem.ticks),
+            rng.randrange(BUCKETS),
+            rng.randrange(plan.problem.work),
+        )
+        best, sure = actions.best[tick, age, index], int(actions.sure[tick, age, index])
+        assert sure <= actions.run[tick, age, index]
+        longest = max(longest, sure)
+        for ahead in range(sure):
+            age = min(BUCKETS - 1, age + rng.choice([0, 0, 0, 1, 2])) if ahead else age
+            assert actions.best[tick - ahead, age, index - ahead * done] == best
+    assert longest > 20
+
+
 def test_few_actions_are_unsure() -> None:
     plan = scenes(1, 5)[0].plan
     for holds, up in [(TAKE_ON_DEMAND, True), (TAKE_SPOT, True), (TAKE_NOTHING, False), (TAKE_ON_DEMAND, False)]:

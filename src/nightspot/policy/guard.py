@@ -47,6 +47,8 @@ def planned_with(observation: Observation) -> tuple[Pool, ...]:
     """
     known = tuple([p for p in observation.pools if p.market is Market.ON_DEMAND and p.id in observation.bounds])
     first = known[: observation.guard_pools]
+    if len(first) == len(known):
+        return first
     return first + tuple([p for p in counted(observation)[: observation.guard_pools] if p not in first])
 
 

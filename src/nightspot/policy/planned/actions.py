@@ -30,18 +30,21 @@ CLOSE = 1e-9
 class Actions:
     """`best[t, age, i]`: the choice from `i` to `i + 1` units of work; `run`: the ticks from there on for which it is that in `best`.
 
-    Along a run work falls by one unit a tick where something trains, and stays where nothing is held; age stays in its bucket.
+    Along a run work falls by one unit a tick where something trains, and stays where nothing is held; age stays in its bucket. `sure`:
+    the same whenever age comes to older buckets; at most `run`.
     """
 
     best: NDArray[np.int8]
     run: NDArray[np.int32]
+    sure: NDArray[np.int32]
 
 
 @lru_cache(maxsize=64)
 def actions_of(plan: Plan, holds: int, *, up: bool) -> Actions:
     """Of holding that (`TAKE_...`, its start-up over), while Spot is up or down. Remembered with the plan."""
     best = _best(plan, holds, up=up)
-    return Actions(best, _run(best, 0 if holds == TAKE_NOTHING else 1))
+    run = _run(best, 0 if holds == TAKE_NOTHING else 1)
+    return Actions(best, run, _sure(best, run))
 
 
 def _best(plan: Plan, holds: int, *, up: bool) -> NDArray[np.int8]:
@@ -102,3 +105,12 @@ def _run(best: NDArray[np.int8], done: int) -> NDArray[np.int32]:
         same = best[tick, :, to] == best[tick - 1, :, of]
         run[tick, :, to] += same * run[tick - 1, :, of]
     return run
+
+
+def _sure(best: NDArray[np.int8], run: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The least of its run and of those of all older buckets; 0 where one of them has another choice."""
+    sure: NDArray[np.int32] = run.copy()
+    for age in range(BUCKETS - 2, -1, -1):
+        same = best[:, age] == best[:, age + 1]
+        np.minimum(sure[:, age], same * sure[:, age + 1], out=sure[:, age])
+    return sure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ from nightspot.policy.planned.scene import Scene
 from nightspot.policy.planned.seen import choose_seen
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """`what` (see `ahead`); `until_s` from now on; `costs`: what each would cost now. `probe`: whose request may wait beside on-demand."""
 
     what: int
@@ -64,8 +63,8 @@ def choose(scene: Scene) -> Choice:
 
 def _as_it_is(scene: Scene) -> int | None:
     """With one Pool that is seen: what goes on if nothing changes, Spot where it is up and nothing is held. None in any other scene."""
-    spot = scene.spots[0]
-    if len(scene.spots) > 1 or scene.market.blind or scene.market.handover >= 0.0 or spot.sight is Sight.UNKNOWN:
+    spot, market = scene.spots[0], scene.plan.problem
+    if len(scene.spots) > 1 or market.blind or market.handover >= 0.0 or spot.sight is Sight.UNKNOWN:
         return None
     if scene.grid.tick < 1 or (scene.held is not None and spot.held is not None):
         return None
@@ -88,7 +87,9 @@ def _choose_along(scene: Scene, likely: int) -> Choice:
 
 
 def _with_probe(scene: Scene, what: int, until_s: float, costs: dict[int, float]) -> Choice:
-    probe, probe_s = _probe(scene) if what == ON_DEMAND else (None, math.inf)
+    if what != ON_DEMAND or not any(spot.can_wait_beside for spot in scene.spots):
+        return Choice(what, until_s, costs)
+    probe, probe_s = _probe(scene)
     return Choice(what, min(until_s, probe_s), costs, probe)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nightspot.model.decision import Observation
 
@@ -17,8 +18,7 @@ LEAD_TICKS_MOST = 6.0
 SLIGHT = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """`tick` ticks of `tick_s` are left, and `spare` of one more; `most` are in the tables. In `next_s` one less is left.
 
     `since_s`: since the last instant of the grid. `unit_s`: work seconds of one unit. `reaction`: ticks until the loop can act again.
@@ -36,10 +36,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What of it stays the same all night. `assured`: its ticks are those that are assured."""
+    """What of it stays the same all night. `window`: whole ticks in it. `assured`: its ticks are those that are assured."""
 
     tick_s: float
-    window_s: float
+    window: int
     unit_s: float
     reaction: float
     assured: bool
@@ -52,18 +52,20 @@ def steps_of(observation: Observation) -> Steps:
     reaction_s = observation.reaction_s
     tick_s = max([a.assured_s for a in observation.abilities.values()], default=0.0)
     if tick_s > 0.0:
-        return Steps(tick_s, window_s, tick_s * fastest, max(1.0, round(reaction_s / tick_s, 3)), assured=True)
+        window = math.floor(window_s / tick_s + SLIGHT)
+        return Steps(tick_s, window, tick_s * fastest, max(1.0, round(reaction_s / tick_s, 3)), assured=True)
     lead_s = max([bounds.lead_s for bounds in observation.bounds.values()], default=0.0)
     tick_s = max(window_s / TICKS_MOST, lead_s / LEAD_TICKS_MOST, min(reaction_s, window_s))
     # What is let stand for a tick is seen to a reaction later.
-    return Steps(tick_s, window_s, tick_s * fastest, 1.0 + round(reaction_s / tick_s, 3), assured=False)
+    window = math.floor(window_s / tick_s + SLIGHT)
+    return Steps(tick_s, window, tick_s * fastest, 1.0 + round(reaction_s / tick_s, 3), assured=False)
 
 
 def grid_of(steps: Steps, observation: Observation) -> Grid:
     """The grid, and where on it now is."""
     tick_s, left_s = steps.tick_s, max(observation.left_s, 0.0)
     tick = math.floor(left_s / tick_s + SLIGHT)
-    most = max(tick, math.floor(steps.window_s / tick_s + SLIGHT))
+    most = max(tick, steps.window)
     if steps.assured:
         spare = max(0.0, round(left_s / tick_s - tick, 6))
         return Grid(tick_s, tick, spare, most, tick_s, 0.0, steps.unit_s, steps.reaction)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nightspot.market.flips import BUCKETS
 from nightspot.model.attempt import Role
+from nightspot.model.capacity import Sight
 from nightspot.model.decision import FOREVER_UTC, Decision, Observation, Want
 from nightspot.policy.base import cost_rate, hold, keep, only_asked, queue_until_utc, spot_choice
 from nightspot.policy.baselines import Greedy
@@ -61,6 +62,8 @@ def _wait(observation: Observation, scene: Scene, why_so: str, until_utc: float)
     if scene.held is not None and scene.market.blind:
         best = min(scene.spots, key=lambda spot: (-sum(believed(spot)[BUCKETS:]), cost_rate(spot.pool)))
         return hold(best.pool, why_so, until_utc)
+    if not any(spot.queued or spot.sight is Sight.UNKNOWN for spot in scene.spots):
+        return hold(None, why_so, until_utc)
     spot = spot_choice(observation)
     if spot is None or not only_asked(observation, spot):
         return hold(None, why_so, until_utc)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nightspot.model.attempt import Role
 from nightspot.model.capacity import Offer, Pool, Sight
@@ -15,16 +15,14 @@ from nightspot.policy.planned.solve import Plan
 from nightspot.policy.planned.terms import plans_of, terms_of
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What is held of a Pool: ticks since its launch, and the seconds of start-up that are still to come."""
 
     level: int
     pending_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """A Spot Pool as it stands: whether it can be had, and for how long it has been as it is.
 
     `sight` UNKNOWN: it was down, or up (`last_up`), for `age_s` when it was last seen, `unseen_s` ago. `held`: to train, or as a PROBE
@@ -58,8 +56,7 @@ class Spot:
         return self.waits_beside and self.held is None
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """The present. `work`: units left, with all that is done counted. `plan`: what is asked while no Spot is up."""
 
     grid: Grid
@@ -107,7 +104,7 @@ def scene_of(observation: Observation) -> Scene | None:
 
 def _held(observation: Observation, pool: Pool, grid: Grid) -> Held | None:
     """What is held of that Pool, and not being let go. A request in a queue holds nothing."""
-    held = observation.holding(pool.id)
+    held = observation.holding(pool.id) if observation.holdings else None
     if held is None or held.stopping or held.queued:
         return None
     lead_s = observation.lead_s(pool.id)
@@ -119,8 +116,10 @@ def _held(observation: Observation, pool: Pool, grid: Grid) -> Held | None:
 
 
 def _spot(observation: Observation, pool: Pool, plan: Plan, grid: Grid) -> Spot:
-    held, holding = _held(observation, pool, grid), observation.holding(pool.id)
-    queued = holding is not None and holding.queued
+    held, holding, queued = None, None, False
+    if observation.holdings:
+        held, holding = _held(observation, pool, grid), observation.holding(pool.id)
+        queued = holding is not None and holding.queued
     offer = observation.offers.get(pool.id)
     sight = Sight.UP if held is not None else Sight.DOWN if queued else observation.seen(pool.id)
     last, since_utc, until_utc = _last(observation, offer, holding if held is not None or queued else None, sight)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from functools import lru_cache
-from typing import Optional
+from typing import Callable, Optional
 
 from nightspot.market.flips import AGES_H, BUCKETS
 from nightspot.market.hazard import HOUR_S
@@ -22,6 +22,7 @@ from nightspot.policy.planned.solve import Plan
 
 EDGES_S = (*[age_h * HOUR_S for age_h in AGES_H], math.inf)
 CHOICES = {TAKE_ON_DEMAND: ON_DEMAND, TAKE_SPOT: 0, TAKE_NOTHING: WAIT}
+Ahead = tuple[Callable[..., int], Callable[..., int], Callable[..., int]]
 # Actions take as long to work out as so many questions without them: a real night may ask less often than that.
 OFTEN = 64
 
@@ -49,7 +50,9 @@ class Reader:
         self.beyond = problem.spare - problem.reaction - problem.out
         self.done, self.sure = problem.spot.done(), problem.sure()
         self.by_units = problem.on_demand.speed == problem.spot.speed == 1.0
-        self.on_demand_levels, self.spot_levels = problem.on_demand.levels, problem.spot.levels
+        self.places = (problem.on_demand, problem.spot, None)
+        self.levels = (problem.on_demand.levels, problem.spot.levels, 0)
+        self._actions: dict[tuple[int, bool], Ahead] = {}
         self._on_demand, self._spot, self._wait = plan.on_demand.item, plan.spot.item, plan.wait.item
 
     def pays(self) -> bool:
@@ -62,7 +65,7 @@ class Reader:
         grid, spot, up = scene.grid, scene.spots[0], scene.spots[0].up
         holds = (scene.held, spot.held, None)
         likely = TAKE_ON_DEMAND if scene.held is not None else TAKE_SPOT if up else TAKE_NOTHING
-        place = (self.on_demand, self.spot, None)[likely]
+        place = self.places[likely]
         level = _level(place, _pending_s(place, holds[likely], grid), grid) if place is not None else 0
         levels = (level, 0) if likely == TAKE_ON_DEMAND else (0, level)
         costs = self.costs(grid.tick, scene.work, bisect_left(EDGES_S, spot.age_s + SLIGHT), *levels, up=up)
@@ -99,31 +102,57 @@ class Reader:
 
     def until_s(self, scene: Scene, take: int, held: Optional[Held]) -> float:
         """Seconds until the first tick ahead at which another choice is best, nothing flipping; inf where there is none."""
-        grid, age_s, up, tick = scene.grid, scene.spots[0].age_s, scene.spots[0].up, 1
-        place, actions = (self.on_demand, self.spot, None)[take], actions_of(self.plan, take, up=up)
-        best_at, run_at, shift_s, level = actions.best.item, actions.run.item, grid.next_s - grid.tick_s, 0
-        pending_s = math.inf if place is None else _pending_s(place, held, grid)
-        rate = (1.0 if place is None else place.speed) / grid.tick_s
+        grid, place = scene.grid, self.places[take]
+        if place is None:
+            return self._steady_s(scene, take, math.inf, 1)
+        pending_s, shift_s, tick = _pending_s(place, held, grid), grid.next_s - grid.tick_s, 1
         while tick < grid.tick:
-            after_s, work = tick * grid.tick_s + shift_s, scene.work
+            after_s = tick * grid.tick_s + shift_s
+            level = _level(place, pending_s - after_s, grid)
+            if level == place.levels:
+                return self._steady_s(scene, take, pending_s, tick)
+            work = scene.work - max(0.0, after_s - pending_s) * (1.0 / grid.tick_s)
+            if self._exact(scene, take, tick, after_s, max(work, 0.0), level) != take:
+                return after_s
+            tick += 1
+        return math.inf
+
+    def _exact(self, scene: Scene, take: int, tick: int, after_s: float, work: float, level: int) -> int:
+        """The best, by the costs themselves."""
+        age = bisect_left(EDGES_S, scene.spots[0].age_s + after_s + SLIGHT)
+        levels = (level, 0) if take == TAKE_ON_DEMAND else (0, level)
+        return self.best(self.costs(scene.grid.tick - tick, work, age, *levels, up=scene.spots[0].up))
+
+    def _steady_s(self, scene: Scene, take: int, pending_s: float, tick: int) -> float:
+        """`until_s` from that tick on, at which nothing starts up any more; work begins after `pending_s`."""
+        grid, age_s, units, level = scene.grid, scene.spots[0].age_s, scene.work, self.levels[take]
+        now, tick_s, shift_s, rate = grid.tick, grid.tick_s, grid.next_s - grid.tick_s, 1.0 / grid.tick_s
+        best_at, run_at, sure_at = self._ahead(take, up=scene.spots[0].up)
+        while tick < now:
+            after_s, work = tick * tick_s + shift_s, units
             if after_s > pending_s:
                 work -= (after_s - pending_s) * rate
                 if work <= 0.0:  # nothing costs anything, and ties go to on-demand
                     return math.inf if take == TAKE_ON_DEMAND else after_s
-            age, best, run = bisect_left(EDGES_S, age_s + after_s + SLIGHT), UNSURE, 1
-            if place is not None:
-                level = _level(place, pending_s - after_s, grid)
-            if place is None or level == place.levels:
-                index = min(int(work), self.last)
-                best = best_at(grid.tick - tick, age, index)
-                run = run_at(grid.tick - tick, age, index)
+            age = bisect_left(EDGES_S, age_s + after_s + SLIGHT)
+            where = now - tick, age, min(int(work), self.last)
+            best, steps = best_at(*where), sure_at(*where)
             if best == UNSURE:
-                levels = (level, 0) if take == TAKE_ON_DEMAND else (0, level if take == TAKE_SPOT else 0)
-                best, run = self.best(self.costs(grid.tick - tick, work, age, *levels, up=up)), 1
+                best, steps = self._exact(scene, take, tick, after_s, work, level), 1
+            elif steps < (run := run_at(*where)):
+                steps = max(steps, min(run, _older(EDGES_S[age], age_s, grid, tick + 1) - tick))
             if best != take:
                 return after_s
-            tick = tick + 1 if run == 1 else min(tick + run, _older(EDGES_S[age], age_s, grid, tick + 1))
+            tick += steps
         return math.inf
+
+    def _ahead(self, take: int, *, up: bool) -> Ahead:
+        """How to read the actions of holding that."""
+        found = self._actions.get((take, up))
+        if found is None:
+            actions = actions_of(self.plan, take, up=up)
+            found = self._actions[take, up] = actions.best.item, actions.run.item, actions.sure.item
+        return found
 
 
 def _pending_s(place: Place, held: Optional[Held], grid: Grid) -> float:
