@@ -201,6 +201,7 @@ def test_of_two_controllers_one_acts_and_the_other_is_fenced() -> None:
     with pytest.raises(Fenced):
         stage.step(second)
     assert stage.backend.launches == ["night-1-n-001"]
+    assert stage.backend.running(HOUR / 2) == 1  # to the one that was overtaken it was a stranger: it did not stop it
 
 
 @settings(max_examples=60, deadline=None)

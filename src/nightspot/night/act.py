@@ -138,9 +138,9 @@ def swept(night: Night, backends: Backends, now_utc: float) -> bool:
     for name in night.pools_by_backend:
         try:
             for handle in strangers(backends[name].live(night.state.run_id), night.state):
-                clean = False
-                backends[name].tell(handle, "stop", now_utc)
+                clean = False  # recorded first: to a controller that another has overtaken, what that launched looks strange
                 night.record(LimitHit(now_utc, Limit.STRANGER, f"{handle.token} ran and was nobody's: stopped"))
+                backends[name].tell(handle, "stop", now_utc)
         except Unsure:
             clean = False
     return clean
