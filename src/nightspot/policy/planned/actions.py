@@ -7,7 +7,6 @@ Where that is not certain, or nearly a tie, the stretch is `UNSURE`, and whoever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Optional
 
 import numpy as np
@@ -24,6 +23,8 @@ UNSURE, TAKE_ON_DEMAND, TAKE_SPOT, TAKE_NOTHING = -1, 0, 1, 2
 NEARLY = 0.1
 # The same of a limit of the guard, in units of work.
 CLOSE = 1e-9
+# Runs are counted in 16 bits.
+TICKS_MOST = 2**15 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,12 @@ class Actions:
     """
 
     best: NDArray[np.int8]
-    run: NDArray[np.int32]
-    sure: NDArray[np.int32]
+    run: NDArray[np.int16]
+    sure: NDArray[np.int16]
 
 
-@lru_cache(maxsize=64)
 def actions_of(plan: Plan, holds: int, *, up: bool) -> Actions:
-    """Of holding that (`TAKE_...`, its start-up over), while Spot is up or down. Remembered with the plan."""
+    """Of holding that (`TAKE_...`, its start-up over), while Spot is up or down; of a plan of `TICKS_MOST` at most."""
     best = _best(plan, holds, up=up)
     run = _run(best, 0 if holds == TAKE_NOTHING else 1)
     return Actions(best, run, _sure(best, run))
@@ -97,9 +97,9 @@ def _both(ends: Bools) -> Bools:
     return found
 
 
-def _run(best: NDArray[np.int8], done: int) -> NDArray[np.int32]:
+def _run(best: NDArray[np.int8], done: int) -> NDArray[np.int16]:
     """For how many ticks, the present one of them, it stays the same; `done` units of work a tick."""
-    run = np.ones(best.shape, np.int32)
+    run = np.ones(best.shape, np.int16)
     to, of = slice(done, None), slice(0, best.shape[-1] - done)
     for tick in range(2, len(best)):
         same = best[tick, :, to] == best[tick - 1, :, of]
@@ -107,9 +107,9 @@ def _run(best: NDArray[np.int8], done: int) -> NDArray[np.int32]:
     return run
 
 
-def _sure(best: NDArray[np.int8], run: NDArray[np.int32]) -> NDArray[np.int32]:
+def _sure(best: NDArray[np.int8], run: NDArray[np.int16]) -> NDArray[np.int16]:
     """The least of its run and of those of all older buckets; 0 where one of them has another choice."""
-    sure: NDArray[np.int32] = run.copy()
+    sure: NDArray[np.int16] = run.copy()
     for age in range(BUCKETS - 2, -1, -1):
         same = best[:, age] == best[:, age + 1]
         np.minimum(sure[:, age], same * sure[:, age + 1], out=sure[:, age])

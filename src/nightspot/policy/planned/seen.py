@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 from nightspot.market.flips import AGES_H, BUCKETS
 from nightspot.market.hazard import HOUR_S
-from nightspot.policy.planned.actions import TAKE_NOTHING, TAKE_ON_DEMAND, TAKE_SPOT, UNSURE, actions_of
+from nightspot.policy.planned.actions import TAKE_NOTHING, TAKE_ON_DEMAND, TAKE_SPOT, TICKS_MOST, UNSURE, actions_of
 from nightspot.policy.planned.ahead import ON_DEMAND, WAIT
 from nightspot.policy.planned.grid import SLIGHT, Grid
 from nightspot.policy.planned.problem import Place
@@ -33,9 +33,9 @@ def choose_seen(scene: Scene) -> Optional[tuple[int, float, dict[int, float]]]:
     return reader.choose(scene) if reader.pays() else None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def reader_of(plan: Plan) -> Reader:
-    """Remembered for the plan."""
+    """Remembered for the plan, with its actions: some 15 MB where it has 480 ticks."""
     return Reader(plan)
 
 
@@ -49,7 +49,7 @@ class Reader:
         self.last = problem.work - 1
         self.beyond = problem.spare - problem.reaction - problem.out
         self.done, self.sure = problem.spot.done(), problem.sure()
-        self.by_units = problem.on_demand.speed == problem.spot.speed == 1.0
+        self.by_units = problem.on_demand.speed == problem.spot.speed == 1.0 and problem.ticks <= TICKS_MOST
         self.places = (problem.on_demand, problem.spot, None)
         self.levels = (problem.on_demand.levels, problem.spot.levels, 0)
         self._actions: dict[tuple[int, bool], Ahead] = {}
