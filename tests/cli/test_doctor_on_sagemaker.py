@@ -158,14 +158,14 @@ def test_a_run_asks_for_the_prices_it_lacks_says_them_and_bills_by_them(
     cli: Cli, night: Path, play_in: Callable[[FakeWorlds], FakeWorlds], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a simulated world, whose backend knows a price."""
-    monkeypatch.setattr(Checked, "quote", lambda _self, pool, _job: Quote(0.5, f"a friend who knows {pool.id}", 0.0))
+    monkeypatch.setattr(Checked, "quote", lambda _self, pool, _job: Quote(0.05, f"a friend who knows {pool.id}", 0.0))
     play_in(FakeWorlds())
     assert cli("run", night) == 0
-    assert "pool spot costs about 0.5 USD an hour: a friend who knows spot," in cli.out
+    assert "pool spot costs about 0.05 USD an hour: a friend who knows spot," in cli.out
     assert "pool od costs" not in cli.out, "the job file says that"
     (attempt,) = cli.json("report")["attempts"]
     assert attempt["pool"] == "spot"
-    assert attempt["cost_usd"] == pytest.approx(attempt["billable_s"] / 3600.0 * 0.5, abs=1e-5)
+    assert attempt["cost_usd"] == pytest.approx(attempt["billable_s"] / 3600.0 * 0.05, abs=1e-5)
 
 
 def test_a_spend_cap_below_what_was_found_starts_nothing(

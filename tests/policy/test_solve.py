@@ -58,7 +58,7 @@ class Plainly:
             lost = what == "spot" and not up_next
             again = self.of.redo if lost and pending <= 0.0 else 0.0
             left = work - done
-            left += again if left > 1e-9 else 0.0
+            left = min(left + again, self.of.work) if left > 1e-9 else 0.0  # what was not done cannot be lost
             cost += chance * self.on_grid(
                 tick - 1, left, up_next, age_next, "" if lost else what, 0.0 if lost else later
             )

@@ -35,6 +35,17 @@ def more(cost: Array, again: float, slope: np.float32) -> Array:
     return moved
 
 
+def redone(cost: Array, redo: float) -> Array:
+    """cost[..., w + redo], and no more than the last: what was not done cannot be lost. Nothing left stays nothing left."""
+    last = cost.shape[-1] - 1
+    whole, part = int(redo), np.float32(redo - int(redo))
+    low = np.minimum(np.arange(last + 1) + whole, last)
+    far = cost[..., low]
+    moved: Array = far + part * (cost[..., np.minimum(low + 1, last)] - far)
+    moved[..., 0] = 0.0
+    return moved
+
+
 def between(cost: Array, work: float) -> Array:
     """cost[..., work], for any work from 0 to the last."""
     index = min(int(work), cost.shape[-1] - 2)

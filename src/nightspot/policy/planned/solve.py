@@ -20,7 +20,7 @@ from nightspot.market.flips import BUCKETS
 from nightspot.policy.planned.chain import Array, lost_to, seen, stays_up
 from nightspot.policy.planned.handover import Handover
 from nightspot.policy.planned.problem import Problem
-from nightspot.policy.planned.shift import more, worked
+from nightspot.policy.planned.shift import redone, worked
 from nightspot.policy.planned.unseen import UNSEEN, Unseen
 
 # More than any night costs.
@@ -125,9 +125,7 @@ class Sweep:
         kept, gone = np.matmul(self._stays, self.spot), np.matmul(self._lost, self.nothing)
         worked(kept + gone, self._spot_done, spot)
         if self.problem.redo > 0.0:
-            place = self.problem.on_demand
-            again = more(gone, self.problem.redo, np.float32(place.price / place.speed))
-            worked((kept[-1] + again)[None], self._spot_done[-1:], spot[-1:])
+            worked((kept[-1] + redone(gone, self.problem.redo))[None], self._spot_done[-1:], spot[-1:])
         spot += self._spot_spends
 
     def _in_sight(self, tick: int, plan: Plan, waiting: Array, held: Array) -> Array:
